@@ -1,0 +1,123 @@
+# tapstack: GNU make. "make" alone lists the targets.
+#
+# Every target does its own set-up: a Go toolchain (.ci/go.sh), a C compiler
+# for the race detector (.ci/race.sh), the linter (bin/golangci-lint). Nothing
+# is installed outside bin/ and Go's own caches, but by apt-get when run by
+# root on a machine that lacks it.
+
+GOLANGCI_VERSION := 2.15.0
+
+# Per fuzz target; which benchmarks; more flags for go test.
+FUZZTIME  ?= 20s
+BENCH     ?= .
+TESTFLAGS ?=
+
+# bin/.go is where .ci/go.sh leaves a toolchain, if it had to fetch one.
+# Distributions switch off the go command's own fetching; switch it on.
+export PATH := $(CURDIR)/bin/.go/bin:$(PATH)
+export GOTOOLCHAIN ?= auto
+
+# bash for pipefail; and with a shell that is not /bin/sh make runs every line
+# through it, hence with the PATH above.
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS   += --no-print-directory
+
+# Each is a directory with a go.mod of its own, ours first.
+MODULES = $(sort $(dir $(shell find . -name bin -prune -o -name go.mod -print)))
+
+# What has to build where there is no Linux.
+PORTABLE := ./tap/... ./stack/... ./socketapi/... ./internal/... ./cmd/...
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: go ## build bin/tapstack
+	go build -o bin/tapstack ./cmd/tapstack
+
+.PHONY: demo
+demo: build ## watch the stack and the kernel talk; touches nothing outside its namespace
+	bin/tapstack demo
+
+.PHONY: test
+test: go ## run all tests, with the race detector; TAPSTACK_REQUIRE_TAP=1 forbids skipping
+	@race=$$(.ci/race.sh); \
+	for m in $(MODULES); do \
+		echo "go test $$race -shuffle=on $(TESTFLAGS) ./...  # in $$m"; \
+		(cd $$m && go test $$race -shuffle=on $(TESTFLAGS) ./...); \
+	done
+
+.PHONY: lint
+lint: bin/golangci-lint ## check style and the import walls (.golangci.yml)
+	bin/golangci-lint run ./...
+
+.PHONY: fuzz
+fuzz: go ## run each fuzz target for FUZZTIME (20s)
+	@grep -rEo --include='*_test.go' --exclude-dir=bin '^func Fuzz\w+' . | \
+	while IFS=: read -r file func; do \
+		dir=$${file%/*} name=$${func#func }; \
+		echo "== $$name in $$dir, $(FUZZTIME)"; \
+		go test -run='^$$' -fuzz="^$$name\$$" -fuzztime=$(FUZZTIME) -fuzzminimizetime=1x $$dir </dev/null; \
+	done
+
+.PHONY: bench
+bench: go ## run the benchmarks that match BENCH (all); results also in bench/out
+	@mkdir -p bench/out
+	go test -run='^$$' -bench='$(BENCH)' -benchmem $(TESTFLAGS) ./... | tee bench/out/bench.txt
+
+.PHONY: ci
+ci: export TAPSTACK_REQUIRE_TAP = 1
+ci: ## all that a change has to pass, stage by stage
+	@report=; \
+	for stage in setup tidy fmt vet lint cross test demo; do \
+		echo "==> $$stage"; start=$$SECONDS; status=ok; \
+		$(MAKE) $$stage || status=FAILED; \
+		line=$$(printf '%-6s %-6s %4d s' $$stage $$status $$((SECONDS - start))); \
+		echo "==> $$line"; report+="  $$line"$$'\n'; \
+		[ $$status = ok ] || break; \
+	done; \
+	printf '\n%s' "$$report"; [ $$status = ok ]
+
+.PHONY: clean
+clean: ## remove what make built and fetched
+	rm -rf bin bench/out
+
+# The stages of ci that are not targets above.
+
+.PHONY: setup
+setup: go bin/golangci-lint
+	@go version; .ci/race.sh >/dev/null; bin/golangci-lint version
+
+.PHONY: go
+go:
+	@.ci/go.sh
+
+.PHONY: tidy
+tidy: go
+	@for m in $(MODULES); do echo "go mod tidy -diff  # in $$m"; (cd $$m && go mod tidy -diff); done
+
+.PHONY: fmt
+fmt: go
+	@bad=$$(find . -name bin -prune -o -name '*.go' -print | xargs gofmt -l); \
+	[ -z "$$bad" ] || { echo "gofmt -w would change:"; echo "$$bad"; exit 1; }
+
+.PHONY: vet
+vet: go
+	@for m in $(MODULES); do echo "go vet ./...  # in $$m"; (cd $$m && go vet ./...); done
+
+.PHONY: cross
+cross: go
+	GOOS=darwin go build -o /dev/null $(PORTABLE)
+	GOOS=windows go build -o /dev/null $(PORTABLE)
+
+# Building the linter takes minutes, so: only if this version is not there. It
+# has to be built with the Go that this module is built with, or it refuses to
+# read it, and "go install" of another module would choose that one's.
+.PHONY: bin/golangci-lint
+bin/golangci-lint: go
+	@[ "$$($@ version --short 2>/dev/null)" = $(GOLANGCI_VERSION) ] || { \
+		echo "building golangci-lint $(GOLANGCI_VERSION), once; it takes some minutes"; \
+		GOBIN=$(CURDIR)/bin GOTOOLCHAIN=$$(go env GOVERSION) \
+			go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$(GOLANGCI_VERSION); }

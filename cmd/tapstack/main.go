@@ -1,0 +1,60 @@
+// Command tapstack runs a userspace TCP/IP stack on a TAP device.
+//
+// It parses, calls and prints; what it does is in internal/daemon.
+//
+// Exit status: 0 for success; 2 if there is something to change in what it was
+// given or on the machine, said in one line; 1 for any other failure; 128+n
+// when signal n came a second time.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"tapstack/internal/daemon"
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// Exit statuses.
+const (
+	statusOK      = 0
+	statusFailure = 1
+	statusUsage   = 2
+)
+
+// run is main with its surroundings as arguments. It returns the exit status.
+func run(args []string, stdout, stderr io.Writer) int {
+	// An error before any command has begun is about the command line.
+	begun := false
+	root := &cobra.Command{
+		Use:               "tapstack",
+		Short:             "A userspace TCP/IP stack on a TAP device, with buffers you can see",
+		SilenceErrors:     true, // one line, below
+		SilenceUsage:      true,
+		PersistentPreRun:  func(*cobra.Command, []string) { begun = true },
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+	}
+	root.AddCommand(demoCommand(), runCommand(), versionCommand())
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+
+	err := root.Execute()
+	if err == nil {
+		return statusOK
+	}
+	// cobra's suggestions, and whatever an error may quote, have line breaks.
+	fmt.Fprintln(stderr, "tapstack:", strings.Join(strings.Fields(err.Error()), " "))
+	var config *daemon.ConfigError
+	var usage *usageError
+	if !begun || errors.As(err, &config) || errors.As(err, &usage) {
+		return statusUsage
+	}
+	return statusFailure
+}

@@ -1,0 +1,218 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+
+	"tapstack/stack"
+	"tapstack/tap"
+)
+
+// Config is a checked configuration. Load, Parse and Flags.Config make it.
+type Config struct {
+	NICs     []NICConfig // at least one, in the order of the file
+	Services ServicesConfig
+}
+
+// NICConfig is one TAP and the stack's end of it.
+type NICConfig struct {
+	Name    string         // the TAP's name
+	Address []netip.Prefix // ours, at least one
+	Host    []netip.Prefix // the kernel's end; none leaves it alone
+	MTU     int            // IP MTU in bytes
+	Routes  []stack.Route  // beyond the on-link prefixes
+}
+
+// ServicesConfig says where each service listens: "[address]:port", without an
+// address for all of the stack's. "" leaves the service out.
+type ServicesConfig struct {
+	Echo, Discard, Chargen, HTTP string
+
+	// Logger hears what no client can be told; nil is nobody.
+	Logger *slog.Logger
+}
+
+// each are the services by their names in file and flags, in the order in
+// which they start.
+func (c *ServicesConfig) each() []serviceSetting {
+	return []serviceSetting{
+		{"echo", &c.Echo}, {"discard", &c.Discard}, {"chargen", &c.Chargen}, {"http", &c.HTTP},
+	}
+}
+
+type serviceSetting struct {
+	name string
+	addr *string
+}
+
+// ConfigError is something that the operator has to change before the daemon
+// can start: in the configuration, or on the machine. It is one line.
+type ConfigError struct {
+	// Where the mistake is: "tapstack.toml:3", "--mtu". Empty if the setting
+	// is fine and the machine does not allow it.
+	Where string
+	// Err is what is wrong and what to do.
+	Err error
+}
+
+// Error is "where: what: what to do".
+func (e *ConfigError) Error() string {
+	if e.Where == "" {
+		return e.Err.Error()
+	}
+	return e.Where + ": " + e.Err.Error()
+}
+
+// Unwrap returns Err.
+func (e *ConfigError) Unwrap() error { return e.Err }
+
+func configErrorf(where, format string, args ...any) *ConfigError {
+	return &ConfigError{where, fmt.Errorf(format, args...)}
+}
+
+const defaultMTU = 1500
+
+// draft is a configuration as somebody wrote it: text, with the place where
+// each piece stands. A file and the flags both become one.
+type draft struct {
+	where    string // of the whole
+	nics     []nicDraft
+	services []serviceDraft
+}
+
+type nicDraft struct {
+	name                  string
+	address, host, routes []string
+	mtu                   int64
+	mtuSet                bool
+
+	// where a key of this NIC stands; "" is the NIC itself.
+	where func(key string) string
+}
+
+type serviceDraft struct {
+	name, addr, where string
+}
+
+// config checks the draft, in the order in which it was written.
+func (d *draft) config() (*Config, error) {
+	if len(d.nics) == 0 {
+		return nil, configErrorf(d.where, "no NIC: add a section [nic.tap0] with address = [\"192.168.77.2/24\"]")
+	}
+	c := &Config{}
+	taken := make(map[netip.Addr]string)
+	for i := range d.nics {
+		n, err := d.nics[i].config(taken)
+		if err != nil {
+			return nil, err
+		}
+		c.NICs = append(c.NICs, n)
+	}
+	if err := d.checkServices(c); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// config checks one NIC. taken are the addresses of the NICs before it, ours
+// and the kernel's.
+func (d *nicDraft) config(taken map[netip.Addr]string) (n NICConfig, err error) {
+	n = NICConfig{Name: d.name, MTU: defaultMTU}
+	if d.name == "" {
+		return n, configErrorf(d.where(""), "the NIC has no name: give the TAP's, such as tap0")
+	}
+	if err := (&tap.Config{Name: d.name}).Validate(); err != nil {
+		return n, &ConfigError{d.where(""), err}
+	}
+	if len(d.address) == 0 {
+		return n, configErrorf(d.where(""), "NIC %s has no address: add one, such as 192.168.77.2/24", d.name)
+	}
+	if n.Address, err = parsePrefixes(d.address, d.where("address"), taken); err != nil {
+		return n, err
+	}
+	if n.Host, err = parsePrefixes(d.host, d.where("host"), taken); err != nil {
+		return n, err
+	}
+	if d.mtuSet {
+		if err := checkMTU(d.mtu, n.Address, n.Host); err != nil {
+			return n, &ConfigError{d.where("mtu"), err}
+		}
+		n.MTU = int(d.mtu)
+	}
+	for _, text := range d.routes {
+		r, err := parseRoute(text, n.Address)
+		if err != nil {
+			return n, &ConfigError{d.where("routes"), err}
+		}
+		n.Routes = append(n.Routes, r)
+	}
+	return n, nil
+}
+
+func checkMTU(mtu int64, lists ...[]netip.Prefix) error {
+	smallest, why := int64(tap.MinMTU), ""
+	for _, list := range lists {
+		for _, p := range list {
+			if p.Addr().Is6() {
+				smallest, why = tap.MinMTU6, " with IPv6 addresses"
+			}
+		}
+	}
+	if mtu < smallest || mtu > tap.MaxMTU {
+		return fmt.Errorf("MTU %d is out of range: choose one from %d to %d%s", mtu, smallest, tap.MaxMTU, why)
+	}
+	return nil
+}
+
+// checkServices checks where the services listen against c's addresses and
+// against each other, and puts them into c.
+func (d *draft) checkServices(c *Config) error {
+	ours := make(map[netip.Addr]bool)
+	for _, n := range c.NICs {
+		for _, p := range n.Address {
+			ours[p.Addr()] = true
+		}
+	}
+	type listener struct {
+		name string
+		at   netip.AddrPort
+	}
+	var before []listener
+	for _, s := range d.services {
+		ap, err := parseListen(s.addr)
+		if err != nil {
+			return &ConfigError{s.where, fmt.Errorf("%s: %w", s.name, err)}
+		}
+		if a := ap.Addr(); !a.IsUnspecified() && !ours[a] {
+			return configErrorf(s.where, "%s: %s is none of our addresses: use one from \"address\", or \":%d\" for all", s.name, a, ap.Port())
+		}
+		for _, b := range before {
+			if overlap(b.at, ap) {
+				return configErrorf(s.where, "%s: TCP port %d is in use by %s: choose another", s.name, ap.Port(), b.name)
+			}
+		}
+		before = append(before, listener{s.name, ap})
+		if err := c.Services.set(s.name, s.addr); err != nil {
+			return &ConfigError{s.where, err}
+		}
+	}
+	return nil
+}
+
+// overlap reports whether two sockets could not listen on both.
+func overlap(a, b netip.AddrPort) bool {
+	return a.Port() == b.Port() && a.Port() != 0 &&
+		(a.Addr() == b.Addr() || a.Addr().IsUnspecified() || b.Addr().IsUnspecified())
+}
+
+func (c *ServicesConfig) set(name, addr string) error {
+	for _, s := range c.each() {
+		if s.name == name {
+			*s.addr = addr
+			return nil
+		}
+	}
+	return errors.New("there is no service " + name)
+}

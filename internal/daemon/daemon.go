@@ -1,0 +1,83 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"tapstack/stack"
+	"tapstack/tap"
+)
+
+// drainTime is how long connections get to close when the daemon ends.
+const drainTime = 5 * time.Second
+
+// Run makes the TAPs of cfg, a stack on them, and its services; calls ready,
+// which may be nil, when all of it works; and serves until ctx is done. Then
+// it closes every connection properly, for five seconds at most, and the TAPs
+// with the stack. logger may be nil.
+//
+// The TAPs are made in the network namespace of the calling thread.
+//
+// The error is nil when ctx ended it; a *ConfigError when it could not start,
+// with nothing left behind; otherwise why the stack ended (see
+// stack.Stack.Err), such as tap.ErrGone when somebody deleted a TAP.
+func Run(ctx context.Context, cfg *Config, logger *slog.Logger, ready func(*Ready)) error {
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	s, err := stack.New(nil)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	for i := range cfg.NICs {
+		if err := addNIC(s, &cfg.NICs[i]); err != nil {
+			return &ConfigError{Err: err}
+		}
+	}
+	sc := cfg.Services
+	sc.Logger = logger
+	services, err := StartServices(s, sc)
+	if err != nil {
+		return &ConfigError{Err: err}
+	}
+	if ready != nil {
+		ready(&Ready{NICs: cfg.NICs, Services: services.Addrs()})
+	}
+
+	var ended error
+	select {
+	case <-ctx.Done():
+		logger.Info("ending: closing connections", "limit", drainTime)
+	case <-s.Done():
+		// Every connection is reset already; only goroutines are left.
+		ended = explainEnd(s.Err())
+	}
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer cancel()
+	if err := services.Shutdown(drain); err != nil {
+		logger.Warn("ending", "err", err)
+	}
+	return ended
+}
+
+// addNIC makes the TAP and gives it to the stack, which owns it from then on.
+func addNIC(s *stack.Stack, n *NICConfig) error {
+	dev, err := tap.Open(&tap.Config{Name: n.Name, MTU: n.MTU, Host: n.Host})
+	if err != nil {
+		return fmt.Errorf("nic %s: %w", n.Name, err)
+	}
+	_, err = s.AddNIC(dev, &stack.NICConfig{Addresses: n.Address, Routes: n.Routes})
+	return err
+}
+
+// explainEnd adds what may have happened.
+func explainEnd(err error) error {
+	if errors.Is(err, tap.ErrGone) {
+		return fmt.Errorf("%w: somebody has deleted it; every connection was reset", err)
+	}
+	return err
+}

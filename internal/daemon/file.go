@@ -1,0 +1,242 @@
+package daemon
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+)
+
+// The largest configuration file and the longest line of one, in bytes: far
+// above what anyone writes, far below what would hurt. (The parser's time grows
+// with the cube of the dots in a key, and a key is on one line.)
+const (
+	maxFile = 1 << 20
+	maxLine = 512
+)
+
+// Load reads a configuration file; testdata/tapstack.toml shows all there is
+// to set. Every error is a *ConfigError.
+func Load(path string) (*Config, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, configErrorf("", "configuration: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, configErrorf("", "configuration: %w", err)
+	}
+	return Parse(path, data)
+}
+
+// Parse is Load for a file's content; name is what errors call it.
+func Parse(name string, data []byte) (*Config, error) {
+	if len(data) > maxFile {
+		return nil, configErrorf(name, "the file is larger than %d bytes: is it a configuration?", maxFile)
+	}
+	f := &tomlFile{name: name, tables: make(map[string]table)}
+	n := 0
+	for line := range bytes.Lines(data) {
+		if n++; len(line) > maxLine {
+			return nil, configErrorf(f.at(n), "the line is longer than %d bytes: break it", maxLine)
+		}
+	}
+	var err error
+	if f.md, err = toml.Decode(string(data), &f.root); err != nil {
+		return nil, f.syntaxError(err)
+	}
+	if err := f.checkKeys(); err != nil {
+		return nil, err
+	}
+	d, err := f.draft()
+	if err != nil {
+		return nil, err
+	}
+	return d.config()
+}
+
+// The keys there are. Below "nic" stand names that the operator chooses.
+var (
+	rootKeys    = []string{"nic", "services"}
+	nicKeys     = []string{"address", "host", "mtu", "routes"}
+	serviceKeys = []string{"echo", "discard", "chargen", "http"}
+)
+
+// table is a TOML table whose values are not looked at yet.
+type table map[string]toml.Primitive
+
+// tomlFile is a parsed file on its way to a draft. Tables are maps, not
+// structs: toml matches a struct's fields in any case, and drops the rest.
+type tomlFile struct {
+	name   string
+	md     toml.MetaData
+	root   table
+	tables map[string]table // below root, by path, as far as they were walked
+}
+
+// syntaxError says where the file is no TOML.
+func (f *tomlFile) syntaxError(err error) error {
+	var pe toml.ParseError
+	if !errors.As(err, &pe) {
+		return &ConfigError{f.name, err}
+	}
+	// The parser's messages are sentences, some of several lines.
+	msg := strings.TrimSuffix(strings.Join(strings.Fields(pe.Message), " "), ".")
+	return configErrorf(f.at(pe.Position.Line), "%s", msg)
+}
+
+// checkKeys refuses the first key, in the file's order, that there is not.
+func (f *tomlFile) checkKeys() error {
+	for _, k := range f.md.Keys() {
+		known, section := rootKeys, ""
+		switch {
+		case len(k) == 2 && k[0] == "services":
+			known, section = serviceKeys, " in [services]"
+		case len(k) == 3 && k[0] == "nic":
+			known, section = nicKeys, " in ["+k[:2].String()+"]"
+		case len(k) != 1:
+			continue
+		}
+		name := k[len(k)-1]
+		if slices.Contains(known, name) {
+			continue
+		}
+		hint := "known are " + strings.Join(known, ", ")
+		if n := nearest(name, known); n != "" {
+			hint = "did you mean \"" + n + "\"?"
+		}
+		return configErrorf(f.where(k...), "unknown key %q%s: %s", name, section, hint)
+	}
+	return nil
+}
+
+// draft takes the known keys out of the file. Every value has to have its
+// type; what the text says is for draft.config to judge.
+func (f *tomlFile) draft() (*draft, error) {
+	d := &draft{where: f.name}
+	if _, err := f.table("nic"); err != nil {
+		return nil, err
+	}
+	for _, name := range f.nicNames() {
+		n, err := f.nicDraft(name)
+		if err != nil {
+			return nil, err
+		}
+		d.nics = append(d.nics, *n)
+	}
+	services, err := f.table("services")
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range serviceKeys {
+		p, ok := services[name]
+		if !ok {
+			continue
+		}
+		s := serviceDraft{name: name, where: f.where("services", name)}
+		if f.md.PrimitiveDecode(p, &s.addr) != nil {
+			return nil, configErrorf(s.where, "%s: want a string, such as \":80\"", name)
+		}
+		d.services = append(d.services, s)
+	}
+	return d, nil
+}
+
+// nicNames are the names below "nic" as the file has them.
+func (f *tomlFile) nicNames() []string {
+	var names []string
+	seen := make(map[string]bool)
+	for _, k := range f.md.Keys() {
+		if len(k) >= 2 && k[0] == "nic" && !seen[k[1]] {
+			seen[k[1]] = true
+			names = append(names, k[1])
+		}
+	}
+	return names
+}
+
+func (f *tomlFile) nicDraft(name string) (*nicDraft, error) {
+	t, err := f.table("nic", name)
+	if err != nil {
+		return nil, err
+	}
+	n := &nicDraft{name: name}
+	n.where = func(key string) string {
+		if key == "" {
+			return f.where("nic", name)
+		}
+		return f.where("nic", name, key)
+	}
+	for _, l := range []struct {
+		key  string
+		into *[]string
+	}{{"address", &n.address}, {"host", &n.host}, {"routes", &n.routes}} {
+		if p, ok := t[l.key]; ok && f.md.PrimitiveDecode(p, l.into) != nil {
+			return nil, configErrorf(n.where(l.key), "%s: want a list of strings in brackets", l.key)
+		}
+	}
+	if p, ok := t["mtu"]; ok {
+		n.mtuSet = true
+		if f.md.PrimitiveDecode(p, &n.mtu) != nil {
+			return nil, configErrorf(n.where("mtu"), "mtu: want a number of bytes, such as 1500")
+		}
+	}
+	return n, nil
+}
+
+// table walks down to a table; one that is not there is empty.
+func (f *tomlFile) table(path ...string) (table, error) {
+	t := f.root
+	for i, name := range path {
+		p, ok := t[name]
+		if !ok {
+			return nil, nil
+		}
+		here := toml.Key(path[:i+1])
+		next := f.tables[here.String()]
+		// toml leaves the map nil, without an error, if it finds no table.
+		if next == nil && (f.md.PrimitiveDecode(p, &next) != nil || next == nil) {
+			return nil, configErrorf(f.where(here...), "%q has to be a section: [%s]", name, here)
+		}
+		f.tables[here.String()] = next
+		t = next
+	}
+	return t, nil
+}
+
+// where is "file:line" of a key.
+func (f *tomlFile) where(path ...string) string {
+	t, err := f.table(path[:len(path)-1]...)
+	if err != nil {
+		return f.name
+	}
+	p, ok := t[path[len(path)-1]]
+	if !ok {
+		return f.name
+	}
+	// The parser knows every key's line, and tells it in errors alone.
+	var pe toml.ParseError
+	if !errors.As(f.md.PrimitiveDecode(p, new(refusal)), &pe) {
+		return f.name
+	}
+	return f.at(pe.Position.Line)
+}
+
+func (f *tomlFile) at(line int) string {
+	if line <= 0 {
+		return f.name
+	}
+	return fmt.Sprintf("%s:%d", f.name, line)
+}
+
+// refusal is a value that can not be decoded.
+type refusal struct{}
+
+// UnmarshalTOML implements toml.Unmarshaler.
+func (*refusal) UnmarshalTOML(any) error { return errors.New("refused") }

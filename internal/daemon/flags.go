@@ -1,0 +1,46 @@
+package daemon
+
+// Flags is a configuration from a command line: one NIC, and the services.
+// The names of its settings in errors are those of the flags of tapstack run.
+type Flags struct {
+	NIC                   string
+	Address, Host, Routes []string
+	MTU                   int
+	Services              ServicesConfig
+}
+
+// Config checks the flags. Every error is a *ConfigError.
+func (f *Flags) Config() (*Config, error) {
+	if f.NIC == "" {
+		return nil, configErrorf("--nic", "no NIC: give a file by -c, or flags such as --nic tap0 --address 192.168.77.2/24 --host 192.168.77.1/24")
+	}
+	if len(f.Address) == 0 {
+		return nil, configErrorf("--address", "NIC %s has no address: add one, such as --address 192.168.77.2/24", f.NIC)
+	}
+	d := &draft{nics: []nicDraft{{
+		name:    f.NIC,
+		address: f.Address,
+		host:    f.Host,
+		routes:  f.Routes,
+		mtu:     int64(f.MTU),
+		mtuSet:  true,
+		where:   flagOf,
+	}}}
+	for _, s := range f.Services.each() {
+		if *s.addr != "" {
+			d.services = append(d.services, serviceDraft{s.name, *s.addr, "--" + s.name})
+		}
+	}
+	return d.config()
+}
+
+// flagOf is the flag of a NIC's key.
+func flagOf(key string) string {
+	switch key {
+	case "":
+		return "--nic"
+	case "routes":
+		return "--route"
+	}
+	return "--" + key
+}

@@ -1,0 +1,221 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"syscall"
+	"time"
+
+	"tapstack/socketapi"
+	"tapstack/stack"
+)
+
+// Services are the servers that run inside a stack. Start them with
+// StartServices, end them with Shutdown, before the stack is closed.
+type Services struct {
+	stack   *stack.Stack
+	log     *slog.Logger
+	started time.Time
+	web     *http.Server
+
+	// Written by StartServices alone.
+	addrs     []ServiceAddr
+	listeners []interface{ Close() error }
+
+	mu       sync.Mutex // guards what follows
+	conns    map[*conn]struct{}
+	stopping bool
+
+	work    sync.WaitGroup // one per listener and per connection in conns
+	once    sync.Once      // closes abandon
+	abandon chan struct{}  // closed when nobody waits for peers any more
+}
+
+// ServiceAddr is where a service listens. Addr's network is "tcp" or "udp".
+type ServiceAddr struct {
+	Name string
+	Addr net.Addr
+}
+
+// StartServices starts what cfg names on s. On an error, one line that names
+// the service, all of them have ended.
+func StartServices(s *stack.Stack, cfg ServicesConfig) (_ *Services, err error) {
+	srv := &Services{
+		stack:   s,
+		log:     cfg.Logger,
+		started: time.Now(),
+		conns:   make(map[*conn]struct{}),
+		abandon: make(chan struct{}),
+	}
+	if srv.log == nil {
+		srv.log = slog.New(slog.DiscardHandler)
+	}
+	srv.web = srv.newWeb()
+	defer func() {
+		if err != nil {
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			_ = srv.Shutdown(ctx)
+		}
+	}()
+	for _, one := range []struct {
+		name, addr string
+		start      func(name, addr string) error
+	}{
+		{"echo", cfg.Echo, srv.listenTCP(echo)},
+		{"echo", cfg.Echo, srv.listenEchoUDP},
+		{"discard", cfg.Discard, srv.listenTCP(discard)},
+		{"chargen", cfg.Chargen, srv.listenTCP(chargen)},
+		{"http", cfg.HTTP, srv.listenWeb},
+	} {
+		if one.addr == "" {
+			continue
+		}
+		if err := one.start(one.name, one.addr); err != nil {
+			return nil, listenError(one.name, one.addr, err)
+		}
+	}
+	return srv, nil
+}
+
+// listenError says in one line which service can not listen, and why.
+func listenError(name, addr string, err error) error {
+	network := "TCP"
+	var op *net.OpError
+	if errors.As(err, &op) && op.Net == "udp" {
+		network = "UDP"
+	}
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%s: %s port of %q is in use: choose another (%w)", name, network, addr, err)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("%s: %q is not at an address of this stack: choose one that is (%w)", name, addr, err)
+	}
+	return fmt.Errorf("%s: %w", name, err)
+}
+
+// Addrs are where the services listen: echo, discard, chargen, http, as far as
+// they were asked for, with the ports that were chosen for port 0.
+func (s *Services) Addrs() []ServiceAddr { return append([]ServiceAddr(nil), s.addrs...) }
+
+// listenTCP is a start function for a service of one goroutine per connection.
+func (s *Services) listenTCP(serve func(*conn) error) func(name, addr string) error {
+	return func(name, addr string) error {
+		l, err := s.listen(name, addr)
+		if err != nil {
+			return err
+		}
+		s.work.Go(func() {
+			for {
+				c, err := s.accept(l, false)
+				if err != nil {
+					s.ended(name, err)
+					return
+				}
+				go func() {
+					err := serve(c)
+					s.log.Debug("connection served", "service", name, "peer", c.RemoteAddr(), "err", err)
+					c.finish()
+				}()
+			}
+		})
+		return nil
+	}
+}
+
+func (s *Services) listen(name, addr string) (*socketapi.TCPListener, error) {
+	l, err := socketapi.Listen(s.stack, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	s.opened(name, l.Addr(), l)
+	return l, nil
+}
+
+func (s *Services) opened(name string, addr net.Addr, l interface{ Close() error }) {
+	s.addrs = append(s.addrs, ServiceAddr{name, addr})
+	s.listeners = append(s.listeners, l)
+}
+
+// ended logs why a service takes nothing any more, unless it was told to.
+func (s *Services) ended(name string, err error) {
+	if !errors.Is(err, net.ErrClosed) && !errors.Is(err, http.ErrServerClosed) {
+		s.log.Error("service ended", "service", name, "err", err)
+	}
+}
+
+// accept waits for a connection, which is in conns from then on until it is
+// over.
+func (s *Services) accept(l *socketapi.TCPListener, web bool) (*conn, error) {
+	tc, err := l.AcceptTCP()
+	if err != nil {
+		return nil, err
+	}
+	c := &conn{TCPConn: tc, services: s, web: web}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.work.Add(1) // the caller has one, so this is never the first
+	s.conns[c] = struct{}{}
+	if s.stopping {
+		c.stop()
+	}
+	return c, nil
+}
+
+// over forgets a connection.
+func (s *Services) over(c *conn) {
+	s.mu.Lock()
+	delete(s.conns, c)
+	s.mu.Unlock()
+	s.work.Done()
+}
+
+// Shutdown ends all services: listeners first, then every connection, each
+// with what it still has to send and a FIN behind it. It waits until the peers
+// have closed as well, or ctx is done; what is left then is reset, and the
+// error says how many that were. When it returns no goroutine is left.
+func (s *Services) Shutdown(ctx context.Context) error {
+	for _, l := range s.listeners {
+		_ = l.Close() // fails only if closed before
+	}
+	s.mu.Lock()
+	s.stopping = true
+	for c := range s.conns {
+		c.stop()
+	}
+	s.mu.Unlock()
+
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = s.web.Shutdown(ctx) // its error is ctx's, or the listener's
+		s.work.Wait()
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+	}
+	left := s.abort()
+	<-done
+	if left == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d connections were reset: their peers had not closed them: %w", left, ctx.Err())
+}
+
+// abort resets every connection that is left, and counts them.
+func (s *Services) abort() int {
+	s.once.Do(func() { close(s.abandon) })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		_ = c.Abort() // one that is closed already is the stack's to reset
+	}
+	return len(s.conns)
+}

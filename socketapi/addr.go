@@ -1,0 +1,188 @@
+package socketapi
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+
+	"tapstack/stack"
+)
+
+// Protocol numbers as gVisor wants them: EtherTypes, and IANA's list of
+// transports (TCP's comes with its package).
+const (
+	ipv4   tcpip.NetworkProtocolNumber   = 0x0800
+	ipv6   tcpip.NetworkProtocolNumber   = 0x86dd
+	icmpv4 tcpip.TransportProtocolNumber = 1
+	udp    tcpip.TransportProtocolNumber = 17
+	icmpv6 tcpip.TransportProtocolNumber = 58
+)
+
+// family is what the 4 or 6 at the end of a network's name restricts it to.
+type family uint8
+
+const (
+	anyFamily family = iota
+	onlyIPv4
+	onlyIPv6
+)
+
+// familyOf splits "tcp", "tcp4", "udp6" and so on; base is "tcp" or "udp".
+func familyOf(network, base string) (family, error) {
+	switch network {
+	case base:
+		return anyFamily, nil
+	case base + "4":
+		return onlyIPv4, nil
+	case base + "6":
+		return onlyIPv6, nil
+	}
+	return 0, net.UnknownNetworkError(network)
+}
+
+// takes reports whether an address can be used in the family.
+func (f family) takes(a netip.Addr) bool {
+	switch f {
+	case onlyIPv4:
+		return a.Is4() || a.Is4In6()
+	case onlyIPv6:
+		return a.Is6() && !a.Is4In6()
+	default:
+		return true
+	}
+}
+
+// local is the address family to open a socket in that binds to a: without
+// an address, IPv6, which takes both unless v6only.
+func (f family) local(a netip.Addr) (proto tcpip.NetworkProtocolNumber, v6only bool) {
+	switch {
+	case f == onlyIPv4, a.Is4(), a.Is4In6():
+		return ipv4, false
+	case f == onlyIPv6:
+		return ipv6, true
+	default:
+		return ipv6, false
+	}
+}
+
+// fullAddress is ap for gVisor. A zone must name one of the stack's NICs.
+func fullAddress(s *stack.Stack, ap netip.AddrPort) (tcpip.FullAddress, error) {
+	a := ap.Addr().Unmap()
+	fa := tcpip.FullAddress{Port: ap.Port()}
+	if !a.IsValid() || a.IsUnspecified() {
+		return fa, nil // any address of ours
+	}
+	fa.Addr = tcpip.AddrFromSlice(a.AsSlice())
+	if zone := a.Zone(); zone != "" {
+		for _, n := range s.NICs() {
+			if n.Name() == zone {
+				fa.NIC = n.ID()
+				return fa, nil
+			}
+		}
+		return fa, &net.AddrError{Err: "no such network interface", Addr: ap.String()}
+	}
+	return fa, nil
+}
+
+// addrPort is fa as the application sees it: IPv4 as IPv4, and link-local
+// addresses with the NIC's name as their zone.
+func addrPort(s *stack.Stack, fa tcpip.FullAddress) netip.AddrPort {
+	a, ok := netip.AddrFromSlice(fa.Addr.AsSlice())
+	if !ok {
+		return netip.AddrPortFrom(netip.Addr{}, fa.Port)
+	}
+	a = a.Unmap()
+	if a.IsLinkLocalUnicast() && a.Is6() && fa.NIC != 0 {
+		for _, n := range s.NICs() {
+			if n.ID() == fa.NIC {
+				a = a.WithZone(n.Name())
+			}
+		}
+	}
+	return netip.AddrPortFrom(a, fa.Port)
+}
+
+// tcpAddr and udpAddr print an unspecified local address as "[::]:80", as
+// package net does.
+func tcpAddr(ap netip.AddrPort) *net.TCPAddr {
+	if !ap.Addr().IsValid() {
+		return &net.TCPAddr{IP: net.IPv6unspecified, Port: int(ap.Port())}
+	}
+	return net.TCPAddrFromAddrPort(ap)
+}
+
+func udpAddr(ap netip.AddrPort) *net.UDPAddr {
+	if !ap.Addr().IsValid() {
+		return &net.UDPAddr{IP: net.IPv6unspecified, Port: int(ap.Port())}
+	}
+	return net.UDPAddrFromAddrPort(ap)
+}
+
+// splitHostPort is net.SplitHostPort with a numeric port, or one of the names
+// that this package knows without a services file.
+func splitHostPort(address string) (host string, port uint16, err error) {
+	host, service, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", 0, err
+	}
+	if p, ok := map[string]uint16{"": 0, "http": 80, "https": 443}[service]; ok {
+		return host, p, nil
+	}
+	n, err := strconv.ParseUint(service, 10, 16)
+	if err != nil {
+		return "", 0, &net.AddrError{Err: "invalid port", Addr: address}
+	}
+	return host, uint16(n), nil
+}
+
+// parseLocal reads an address to bind to, such as ":80" or "[fd00::2]:80".
+func parseLocal(f family, address string) (netip.AddrPort, error) {
+	if address == "" {
+		return netip.AddrPort{}, nil
+	}
+	host, port, err := splitHostPort(address)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	var a netip.Addr
+	if host != "" {
+		if a, err = netip.ParseAddr(host); err != nil {
+			return netip.AddrPort{}, &net.AddrError{Err: "not an IP address", Addr: address}
+		}
+		if !f.takes(a) {
+			return netip.AddrPort{}, &net.AddrError{Err: "no suitable address", Addr: address}
+		}
+	}
+	return netip.AddrPortFrom(a, port), nil
+}
+
+// netAddrPort reads the net.Addr of a caller, whatever type it has.
+func netAddrPort(addr net.Addr) (netip.AddrPort, error) {
+	switch a := addr.(type) {
+	case *net.UDPAddr:
+		if a != nil {
+			return a.AddrPort(), nil
+		}
+	case *net.TCPAddr:
+		if a != nil {
+			return a.AddrPort(), nil
+		}
+	case *net.IPAddr:
+		if a != nil {
+			ip, ok := netip.AddrFromSlice(a.IP)
+			if ok {
+				return netip.AddrPortFrom(ip.Unmap().WithZone(a.Zone), 0), nil
+			}
+		}
+	case nil:
+	default:
+		if ap, err := netip.ParseAddrPort(addr.String()); err == nil {
+			return ap, nil
+		}
+	}
+	return netip.AddrPort{}, &net.AddrError{Err: "missing or unusable address", Addr: fmt.Sprint(addr)}
+}

@@ -1,0 +1,124 @@
+package socketapi
+
+import (
+	"reflect"
+
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+)
+
+// What gVisor knows about a connection and does not offer to tell.
+//
+// gVisor's own way out is tcp.NewProtocolProbe. It allocates a copy of the
+// whole state for every segment received on every connection, looked at or
+// not, and is silent about what a write or an application's read changed. So
+// the fields are read where they are: through reflect, which may read
+// unexported fields, under the endpoint's lock, whose LockUser and UnlockUser
+// are exported. That costs a connection nothing until someone looks.
+//
+// A field that a later gVisor renames is reported as missing by a test, and
+// until then read as zero. This file can go when gVisor answers
+// SendQueueSizeOption for TCP and tells both windows.
+
+// tcpFields are where the fields lie in a tcp.Endpoint. All are guarded by
+// Endpoint.mu for reading: gVisor writes SndBufUsed and RcvBufUsed with mu held
+// on top of their own locks.
+var tcpFields = struct {
+	snd, rcv                          fieldPath
+	sndUna, sndNxt, sndWnd, sndQueued fieldPath
+	rcvNxt, rcvWnd, rcvWUP, rcvQueued fieldPath
+	rcvWndScale                       fieldPath
+}{
+	snd:         pathTo("snd"),
+	rcv:         pathTo("rcv"),
+	sndUna:      pathTo("snd", "SndUna"),
+	sndNxt:      pathTo("snd", "SndNxt"),
+	sndWnd:      pathTo("snd", "SndWnd"),
+	sndQueued:   pathTo("sndQueueInfo", "SndBufUsed"),
+	rcvNxt:      pathTo("rcv", "RcvNxt"),
+	rcvWnd:      pathTo("rcv", "rcvWnd"),
+	rcvWUP:      pathTo("rcv", "rcvWUP"),
+	rcvQueued:   pathTo("RcvBufUsed"),
+	rcvWndScale: pathTo("rcv", "RcvWndScale"),
+}
+
+// fieldPath is the index path of a field of tcp.Endpoint, nil if it has none.
+type fieldPath []int
+
+// pathTo resolves names one below the other, through pointers and embedding.
+func pathTo(names ...string) fieldPath {
+	t := reflect.TypeFor[tcp.Endpoint]()
+	var path fieldPath
+	for _, name := range names {
+		if t.Kind() == reflect.Pointer {
+			t = t.Elem()
+		}
+		f, ok := t.FieldByName(name)
+		if !ok {
+			return nil
+		}
+		path = append(path, f.Index...)
+		t = f.Type
+	}
+	return path
+}
+
+// isNil reports whether the pointer at p is nil.
+func (p fieldPath) isNil(ep reflect.Value) bool {
+	return p == nil || ep.FieldByIndex(p).IsNil()
+}
+
+// int reads the number at p. The pointers on the way must not be nil.
+func (p fieldPath) int(ep reflect.Value) int {
+	if p == nil {
+		return 0
+	}
+	f := ep.FieldByIndex(p)
+	if f.CanInt() {
+		return int(f.Int())
+	}
+	return int(f.Uint())
+}
+
+// seq reads the sequence number at p.
+func (p fieldPath) seq(ep reflect.Value) uint32 { return uint32(p.int(ep)) }
+
+// tcpState is one instant of a connection. Before the handshake is over, all
+// but state is zero.
+type tcpState struct {
+	state State
+
+	sndUna, sndNxt uint32
+	sndWnd         int // what the peer grants from sndUna on
+	sndQueued      int // written, not acknowledged
+
+	rcvNxt    uint32
+	rcvWnd    int // what we have advertised and the peer has not used
+	rcvQueued int // acknowledged, not read
+}
+
+// readTCP looks at ep under its lock. It may be called at any time, also after
+// Close: a closed connection may still be sending what was written.
+func readTCP(ep *tcp.Endpoint) tcpState {
+	ep.LockUser()
+	defer ep.UnlockUser()
+	v, f := reflect.ValueOf(ep).Elem(), &tcpFields
+	st := tcpState{state: stateOf(ep.EndpointState())}
+	if !f.snd.isNil(v) {
+		st.sndUna, st.sndNxt = f.sndUna.seq(v), f.sndNxt.seq(v)
+		st.sndWnd = f.sndWnd.int(v)
+		// An acknowledged FIN is subtracted though it was never added
+		// (Endpoint.updateSndBufferUsage).
+		st.sndQueued = max(0, f.sndQueued.int(v))
+	}
+	if !f.rcv.isNil(v) {
+		st.rcvNxt = f.rcvNxt.seq(v)
+		// The window was advertised counting from rcvWUP, without the bits
+		// that the scale cuts off; what has arrived since then used some of
+		// it, or a little more than all of it (receiver.acceptable).
+		scale := f.rcvWndScale.int(v)
+		used := int32(st.rcvNxt - f.rcvWUP.seq(v))
+		st.rcvWnd = max(0, f.rcvWnd.int(v)>>scale<<scale-int(used))
+		st.rcvQueued = f.rcvQueued.int(v)
+	}
+	return st
+}

@@ -1,0 +1,181 @@
+package stack
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"time"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+)
+
+// Config is what a whole stack is made with. The zero value is a good stack.
+type Config struct {
+	// TCP are the defaults of every TCP socket.
+	TCP TCPConfig
+
+	// Clock runs every timer and timestamp of the stack; nil is the machine's
+	// monotonic clock, on which protocol timers run for 20 ms at least, like
+	// Linux's. A virtual clock must start above zero.
+	Clock tcpip.Clock
+
+	// Rand seeds initial sequence numbers, ephemeral ports, hashes and
+	// hardware addresses. nil is crypto/rand, which is what anything that can
+	// be attacked must use. It is read concurrently.
+	Rand io.Reader
+}
+
+// TCPConfig are the TCP settings of a stack. A zero field takes the default
+// given with it; [Stack.TCP] reads back what is in force.
+type TCPConfig struct {
+	// CongestionControl is "cubic" (the default, RFC 9438) or "reno".
+	CongestionControl string
+
+	// SendBuffer and ReceiveBuffer bound and preset every socket's buffers.
+	SendBuffer, ReceiveBuffer BufferRange
+
+	// NoAutotune keeps receive buffers at their set size instead of letting
+	// them grow up to ReceiveBuffer.Max with the connection's rate.
+	NoAutotune bool
+
+	// NoSACK turns selective acknowledgement (RFC 2018) off, NoRACK the
+	// time-based loss detection built on it (RFC 8985).
+	NoSACK, NoRACK bool
+
+	// TimeWait is how long a closed connection stays in TIME-WAIT, 60 s by
+	// default; FinWait2 how long an orphan waits in FIN-WAIT-2, 60 s.
+	TimeWait, FinWait2 time.Duration
+
+	// MinRTO and MaxRTO bound the retransmission timeout: 200 ms and 120 s.
+	MinRTO, MaxRTO time.Duration
+}
+
+// BufferRange is a buffer's smallest, preset and largest size, in the units
+// of gVisor: payload bytes for the send side, memory for the receive side (the
+// window it can offer is half of that).
+type BufferRange struct {
+	Min, Default, Max int
+}
+
+// NICConfig is how one device joins the stack.
+type NICConfig struct {
+	// Addresses are ours on this network, with the prefix that is on-link.
+	Addresses []netip.Prefix
+
+	// Routes beyond the on-link prefixes.
+	Routes []Route
+
+	// HardwareAddr is the stack's own MAC, which must differ from that of the
+	// TAP (the kernel's end). nil chooses a random locally administered one.
+	HardwareAddr net.HardwareAddr
+
+	// DADProbes is the number of neighbour solicitations by which an IPv6
+	// address is checked to be unused (RFC 4862, 5.4) before it may be used, a
+	// second each. 0 checks nothing: a link with two ends that were both
+	// configured by hand has nobody else to ask.
+	DADProbes uint8
+
+	// AcceptRA configures addresses and routes from IPv6 router
+	// advertisements.
+	AcceptRA bool
+}
+
+// Route sends what matches Dst to the neighbour Via.
+type Route struct {
+	Dst netip.Prefix
+	Via netip.Addr
+}
+
+// Default sizes. gVisor's own, set all the same: a default that moves with an
+// upgrade would move every measurement with it.
+const (
+	defaultMinBuffer = 4 << 10
+	defaultBuffer    = 1 << 20
+	defaultMaxBuffer = 4 << 20
+)
+
+func (c TCPConfig) withDefaults() (TCPConfig, error) {
+	if c.CongestionControl == "" {
+		c.CongestionControl = "cubic"
+	}
+	if c.CongestionControl != "cubic" && c.CongestionControl != "reno" {
+		return c, fmt.Errorf("congestion control %q: this stack has cubic and reno", c.CongestionControl)
+	}
+	var err error
+	if c.SendBuffer, err = c.SendBuffer.withDefaults("send"); err != nil {
+		return c, err
+	}
+	if c.ReceiveBuffer, err = c.ReceiveBuffer.withDefaults("receive"); err != nil {
+		return c, err
+	}
+	for _, d := range []struct {
+		name string
+		v    *time.Duration
+		def  time.Duration
+	}{
+		{"TIME-WAIT", &c.TimeWait, 60 * time.Second},
+		{"FIN-WAIT-2", &c.FinWait2, 60 * time.Second},
+		{"smallest RTO", &c.MinRTO, 200 * time.Millisecond},
+		{"largest RTO", &c.MaxRTO, 120 * time.Second},
+	} {
+		if *d.v < 0 {
+			return c, fmt.Errorf("%s of %v: must not be negative", d.name, *d.v)
+		}
+		if *d.v == 0 {
+			*d.v = d.def
+		}
+	}
+	if c.MinRTO > c.MaxRTO {
+		return c, fmt.Errorf("smallest RTO %v is above the largest, %v", c.MinRTO, c.MaxRTO)
+	}
+	return c, nil
+}
+
+func (r BufferRange) withDefaults(name string) (BufferRange, error) {
+	if r.Max == 0 {
+		r.Max = max(defaultMaxBuffer, r.Default, r.Min)
+	}
+	if r.Min == 0 {
+		r.Min = min(defaultMinBuffer, r.Max)
+	}
+	if r.Default == 0 {
+		r.Default = max(r.Min, min(defaultBuffer, r.Max))
+	}
+	if r.Min <= 0 || r.Default < r.Min || r.Max < r.Default {
+		return r, fmt.Errorf("%s buffer sizes %d, %d, %d: want 0 < smallest <= default <= largest", name, r.Min, r.Default, r.Max)
+	}
+	return r, nil
+}
+
+// check refuses what the stack could take but nobody can have meant.
+func (c *NICConfig) check(mtu int) error {
+	seen := make(map[netip.Addr]bool, len(c.Addresses))
+	for _, p := range c.Addresses {
+		a := p.Addr()
+		switch {
+		case !p.IsValid():
+			return errors.New("invalid address prefix")
+		case a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() || a.Is4In6() || a.Zone() != "":
+			return fmt.Errorf("address %v: want a unicast address without zone", p)
+		case seen[a]:
+			return fmt.Errorf("address %v is given twice", a)
+		case a.Is6() && mtu < minMTU6:
+			return fmt.Errorf("address %v: IPv6 needs an MTU of at least %d, the device has %d", p, minMTU6, mtu)
+		}
+		seen[a] = true
+	}
+	for _, r := range c.Routes {
+		if !r.Dst.IsValid() || !r.Via.IsValid() || r.Dst.Addr().Is4() != r.Via.Is4() {
+			return fmt.Errorf("route to %v via %v: want a prefix and a neighbour of one family", r.Dst, r.Via)
+		}
+	}
+	if n := len(c.HardwareAddr); n != 0 && (n != 6 || c.HardwareAddr[0]&1 != 0) {
+		return fmt.Errorf("hardware address %v: want six bytes, not a group address", c.HardwareAddr)
+	}
+	return nil
+}
+
+// minMTU6 is the smallest MTU of an IPv6 link (RFC 8200, 5).
+const minMTU6 = 1280

@@ -1,0 +1,329 @@
+package stack
+
+// The data path, in the order in which a frame meets it:
+//
+//	in:  readLoop -> receive -> deliver -> gVisor's network endpoint
+//	                   (a USO frame first through cutUSO)
+//	out: gVisor's network endpoint -> WritePackets -> write -> outgoing
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	netstack "gvisor.dev/gvisor/pkg/tcpip/stack"
+
+	"tapstack/tap"
+)
+
+// link is gVisor's view of one tap.Device: an Ethernet link endpoint. It owns
+// the device, and one reading goroutine per queue.
+type link struct {
+	dev    tap.Device
+	queues []tap.Queue
+	onDead func(error) // told once, when a reader ends and close was not called
+
+	csum bool // the device has checksum offload
+	tso  bool // and takes large TCP frames of both families
+
+	mtu        atomic.Uint32
+	addr       atomic.Pointer[tcpip.LinkAddress]
+	dispatcher atomic.Pointer[netstack.NetworkDispatcher]
+
+	// unvouched is locked while a frame is delivered whose checksums nobody
+	// vouches for, and read-locked for all others; see deliver.
+	unvouched sync.RWMutex
+	verify    atomic.Bool
+
+	readers sync.WaitGroup // and the watcher
+	up      atomic.Bool    // the system's end of the link
+	closing atomic.Bool
+	drops   linkDrops
+
+	rxMem   *rxMemory
+	scratch sync.Pool // *txScratch
+}
+
+// linkDrops are frames lost between the device and gVisor, by cause.
+type linkDrops struct {
+	otherHost, tooShort, badUSO atomic.Uint64
+}
+
+// txScratch keeps the slices of one outgoing frame from being allocated.
+type txScratch struct{ bufs [][]byte }
+
+var (
+	_ netstack.LinkEndpoint = (*link)(nil)
+	_ netstack.GSOEndpoint  = (*link)(nil)
+)
+
+func newLink(dev tap.Device, addr tcpip.LinkAddress, onDead func(error)) *link {
+	o := dev.Offloads()
+	l := &link{
+		dev: dev, queues: dev.Queues(), onDead: onDead,
+		csum: o.Csum,
+		// gVisor asks once for both families.
+		tso:   o.Csum && o.TSO4 && o.TSO6,
+		rxMem: newRxMemory(),
+	}
+	l.mtu.Store(uint32(dev.MTU()))
+	l.up.Store(true)
+	if i, err := tap.InterfaceOf(dev); err == nil {
+		l.up.Store(i.Up)
+	}
+	l.addr.Store(&addr)
+	l.scratch.New = func() any { return &txScratch{bufs: make([][]byte, 0, 8)} }
+	return l
+}
+
+// start begins to read. It comes after the NIC has its addresses, so that the
+// first frame already finds them.
+func (l *link) start() {
+	for _, q := range l.queues {
+		l.readers.Go(func() { l.readLoop(q) })
+	}
+	l.readers.Go(func() { tap.Watch(l.dev, l.changed) })
+}
+
+// changed follows what an administrator does to the system's end: connections
+// see a new MTU with their next segment.
+func (l *link) changed(i tap.Interface) {
+	l.up.Store(i.Up)
+	l.mtu.Store(uint32(i.MTU))
+}
+
+// stop closes the device and waits for the readers.
+func (l *link) stop() {
+	l.closing.Store(true)
+	_ = l.dev.Close()
+	l.readers.Wait()
+	l.rxMem.close()
+}
+
+// readLoop reads frames until the device ends.
+func (l *link) readLoop(q tap.Queue) {
+	rx := newRxBuffer(l.rxMem, l.dev)
+	defer rx.release()
+	for {
+		n, off, err := q.Read(rx.bufs)
+		if err != nil {
+			if !l.closing.Load() {
+				l.onDead(err)
+			}
+			return
+		}
+		l.receive(rx.take(n), off)
+	}
+}
+
+// receive looks at a frame's Ethernet header and hands its packet on. It
+// consumes pkt.
+func (l *link) receive(pkt *netstack.PacketBuffer, off tap.Offload) {
+	defer pkt.DecRef()
+	hdr, ok := pkt.LinkHeader().Consume(header.EthernetMinimumSize)
+	if !ok {
+		l.drops.tooShort.Add(1)
+		return
+	}
+	eth := header.Ethernet(hdr)
+	switch dst := eth.DestinationAddress(); {
+	case dst == *l.addr.Load():
+		pkt.PktType = tcpip.PacketHost
+	case dst == header.EthernetBroadcastAddress:
+		pkt.PktType = tcpip.PacketBroadcast
+	case header.IsMulticastEthernetAddress(dst):
+		pkt.PktType = tcpip.PacketMulticast
+	default:
+		l.drops.otherHost.Add(1)
+		return
+	}
+	if off.GSO != tap.GSOUDP {
+		l.deliver(eth.Type(), pkt, off.NeedsCsum || off.CsumValid)
+		return
+	}
+	err := cutUSO(pkt, int(off.GSOSize), func(piece *netstack.PacketBuffer) {
+		l.deliver(eth.Type(), piece, true)
+		piece.DecRef()
+	})
+	if err != nil {
+		l.drops.badUSO.Add(1)
+	}
+}
+
+// deliver hands a packet to the network layer. vouched says that its
+// checksums need no look: they are partial, because the packet never left the
+// machine, or whoever took it off the wire has verified them.
+//
+// gVisor asks the link endpoint, not the packet, whether to verify
+// (nic.DeliverNetworkPacket overwrites RXChecksumValidated with
+// CapabilityRXChecksumOffload). So the capability is withdrawn while a packet
+// is delivered that must be verified, and nothing else is delivered meanwhile.
+func (l *link) deliver(proto tcpip.NetworkProtocolNumber, pkt *netstack.PacketBuffer, vouched bool) {
+	d := l.dispatcher.Load()
+	if d == nil {
+		return
+	}
+	if !l.csum || vouched {
+		l.unvouched.RLock()
+		(*d).DeliverNetworkPacket(proto, pkt)
+		l.unvouched.RUnlock()
+		return
+	}
+	l.unvouched.Lock()
+	l.verify.Store(true)
+	(*d).DeliverNetworkPacket(proto, pkt)
+	l.verify.Store(false)
+	l.unvouched.Unlock()
+}
+
+// WritePackets implements netstack.LinkWriter. A full device counts as a
+// packet lost below IP: TCP sees ENOBUFS and sends again later.
+func (l *link) WritePackets(pkts netstack.PacketBufferList) (int, tcpip.Error) {
+	for i, pkt := range pkts.AsSlice() {
+		if err := l.write(pkt); err != nil {
+			return i, err
+		}
+	}
+	return pkts.Len(), nil
+}
+
+func (l *link) write(pkt *netstack.PacketBuffer) tcpip.Error {
+	s := l.scratch.Get().(*txScratch)
+	defer func() {
+		clear(s.bufs)
+		s.bufs = s.bufs[:0]
+		l.scratch.Put(s)
+	}()
+	views, offset := pkt.AsViewList()
+	for v := views.Front(); v != nil; v = v.Next() {
+		b := v.AsSlice()
+		if offset >= len(b) {
+			offset -= len(b)
+			continue
+		}
+		s.bufs = append(s.bufs, b[offset:])
+		offset = 0
+	}
+	// Flows stay on one queue, so that their frames stay in order.
+	q := l.queues[pkt.Hash%uint32(len(l.queues))]
+	switch err := q.Write(s.bufs, outgoing(pkt)); {
+	case err == nil:
+		return nil
+	case errors.Is(err, tap.ErrFull):
+		return &tcpip.ErrNoBufferSpace{}
+	case errors.Is(err, net.ErrClosed):
+		return &tcpip.ErrClosedForSend{}
+	default:
+		// ErrDown, ErrGone, ErrFrame: counted by the device. A link that is
+		// down loses packets silently, as a pulled cable does.
+		return nil
+	}
+}
+
+// outgoing says what the device is to do with a packet, from what gVisor asks
+// for. Only TCP data is offloaded: its checksum holds the pseudo-header's sum,
+// and it may be up to GSOMaxSize long. Everything else is summed by gVisor.
+func outgoing(pkt *netstack.PacketBuffer) tap.Offload {
+	gso := &pkt.GSOOptions
+	if gso.Type == netstack.GSONone || !gso.NeedsCsum {
+		return tap.Offload{}
+	}
+	off := tap.Offload{
+		NeedsCsum:  true,
+		CsumStart:  header.EthernetMinimumSize + gso.L3HdrLen,
+		CsumOffset: gso.CsumOffset,
+		HdrLen:     uint16(pkt.HeaderSize()),
+	}
+	if pkt.Data().Size() <= int(gso.MSS) {
+		return off
+	}
+	off.GSOSize = gso.MSS
+	off.GSO = tap.GSOTCPv4
+	if gso.Type == netstack.GSOTCPv6 {
+		off.GSO = tap.GSOTCPv6
+	}
+	return off
+}
+
+// GSOMaxSize implements netstack.GSOEndpoint: the longest packet, in bytes.
+func (*link) GSOMaxSize() uint32 { return tap.MaxFrame - tap.EthernetHeaderLen + 1 }
+
+// SupportedGSO implements netstack.GSOEndpoint.
+func (l *link) SupportedGSO() netstack.SupportedGSO {
+	if l.tso {
+		return netstack.HostGSOSupported
+	}
+	return netstack.GSONotSupported
+}
+
+// AddHeader implements netstack.NetworkLinkEndpoint. gVisor calls it before
+// WritePackets.
+func (*link) AddHeader(pkt *netstack.PacketBuffer) {
+	header.Ethernet(pkt.LinkHeader().Push(header.EthernetMinimumSize)).Encode(&header.EthernetFields{
+		SrcAddr: pkt.EgressRoute.LocalLinkAddress,
+		DstAddr: pkt.EgressRoute.RemoteLinkAddress,
+		Type:    pkt.NetworkProtocolNumber,
+	})
+}
+
+// ParseHeader implements netstack.NetworkLinkEndpoint.
+func (*link) ParseHeader(pkt *netstack.PacketBuffer) bool {
+	_, ok := pkt.LinkHeader().Consume(header.EthernetMinimumSize)
+	return ok
+}
+
+// Attach implements netstack.NetworkLinkEndpoint.
+func (l *link) Attach(d netstack.NetworkDispatcher) {
+	if d == nil {
+		l.dispatcher.Store(nil)
+		return
+	}
+	l.dispatcher.Store(&d)
+}
+
+// IsAttached implements netstack.NetworkLinkEndpoint.
+func (l *link) IsAttached() bool {
+	return l.dispatcher.Load() != nil
+}
+
+// MTU implements netstack.NetworkLinkEndpoint: the IP MTU.
+func (l *link) MTU() uint32 { return l.mtu.Load() }
+
+// SetMTU implements netstack.NetworkLinkEndpoint.
+func (l *link) SetMTU(mtu uint32) { l.mtu.Store(mtu) }
+
+// MaxHeaderLength implements netstack.NetworkLinkEndpoint.
+func (*link) MaxHeaderLength() uint16 { return header.EthernetMinimumSize }
+
+// LinkAddress implements netstack.NetworkLinkEndpoint.
+func (l *link) LinkAddress() tcpip.LinkAddress { return *l.addr.Load() }
+
+// SetLinkAddress implements netstack.NetworkLinkEndpoint.
+func (l *link) SetLinkAddress(a tcpip.LinkAddress) { l.addr.Store(&a) }
+
+// Capabilities implements netstack.NetworkLinkEndpoint.
+func (l *link) Capabilities() netstack.LinkEndpointCapabilities {
+	c := netstack.CapabilityResolutionRequired
+	if l.csum && !l.verify.Load() {
+		c |= netstack.CapabilityRXChecksumOffload
+	}
+	return c
+}
+
+// ARPHardwareType implements netstack.NetworkLinkEndpoint.
+func (*link) ARPHardwareType() header.ARPHardwareType { return header.ARPHardwareEther }
+
+// Wait implements netstack.NetworkLinkEndpoint. Stack.Close has stopped the
+// readers before gVisor calls this with its own lock held.
+func (l *link) Wait() { l.readers.Wait() }
+
+// Close implements netstack.NetworkLinkEndpoint: gVisor calls it when the NIC
+// is removed.
+func (l *link) Close() { l.stop() }
+
+// SetOnCloseAction implements netstack.NetworkLinkEndpoint. Nothing outlives
+// the device here, so there is nothing to do later.
+func (*link) SetOnCloseAction(func()) {}

@@ -1,0 +1,86 @@
+package stack
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+)
+
+// setTCP puts every field of c in force. c has its defaults.
+func (s *Stack) setTCP(c TCPConfig) error {
+	var (
+		cc       = tcpip.CongestionControlOption(c.CongestionControl)
+		snd      = tcpip.TCPSendBufferSizeRangeOption(c.SendBuffer)
+		rcv      = tcpip.TCPReceiveBufferSizeRangeOption(c.ReceiveBuffer)
+		moderate = tcpip.TCPModerateReceiveBufferOption(!c.NoAutotune)
+		sack     = tcpip.TCPSACKEnabled(!c.NoSACK)
+		recovery = tcpip.TCPRACKLossDetection
+		timeWait = tcpip.TCPTimeWaitTimeoutOption(c.TimeWait)
+		finWait2 = tcpip.TCPLingerTimeoutOption(c.FinWait2)
+		minRTO   = tcpip.TCPMinRTOOption(c.MinRTO)
+		maxRTO   = tcpip.TCPMaxRTOOption(c.MaxRTO)
+	)
+	if c.NoRACK {
+		recovery = 0
+	}
+	var errs []error
+	for _, o := range []struct {
+		name string
+		opt  tcpip.SettableTransportProtocolOption
+	}{
+		{"congestion control", &cc},
+		{"send buffer", &snd},
+		{"receive buffer", &rcv},
+		{"autotuning", &moderate},
+		{"SACK", &sack},
+		{"RACK", &recovery},
+		{"TIME-WAIT", &timeWait},
+		{"FIN-WAIT-2", &finWait2},
+		// The smallest RTO must not exceed the largest in between.
+		{"largest RTO", &maxRTO},
+		{"smallest RTO", &minRTO},
+	} {
+		if err := s.ns.SetTransportProtocolOption(tcp.ProtocolNumber, o.opt); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", o.name, Errno(err)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// TCP reads back the TCP settings that are in force.
+func (s *Stack) TCP() TCPConfig {
+	var (
+		cc       tcpip.CongestionControlOption
+		snd      tcpip.TCPSendBufferSizeRangeOption
+		rcv      tcpip.TCPReceiveBufferSizeRangeOption
+		moderate tcpip.TCPModerateReceiveBufferOption
+		sack     tcpip.TCPSACKEnabled
+		recovery tcpip.TCPRecovery
+		timeWait tcpip.TCPTimeWaitTimeoutOption
+		finWait2 tcpip.TCPLingerTimeoutOption
+		minRTO   tcpip.TCPMinRTOOption
+		maxRTO   tcpip.TCPMaxRTOOption
+	)
+	for _, opt := range []tcpip.GettableTransportProtocolOption{
+		&cc, &snd, &rcv, &moderate, &sack, &recovery, &timeWait, &finWait2, &minRTO, &maxRTO,
+	} {
+		// Fails only for an option that TCP does not have, and New has set
+		// each of these.
+		_ = s.ns.TransportProtocolOption(tcp.ProtocolNumber, opt)
+	}
+	return TCPConfig{
+		CongestionControl: string(cc),
+		SendBuffer:        BufferRange(snd),
+		ReceiveBuffer:     BufferRange(rcv),
+		NoAutotune:        !bool(moderate),
+		NoSACK:            !bool(sack),
+		NoRACK:            recovery&tcpip.TCPRACKLossDetection == 0,
+		TimeWait:          time.Duration(timeWait),
+		FinWait2:          time.Duration(finWait2),
+		MinRTO:            time.Duration(minRTO),
+		MaxRTO:            time.Duration(maxRTO),
+	}
+}
