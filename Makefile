@@ -7,10 +7,11 @@
 
 GOLANGCI_VERSION := 2.15.0
 
-# Per fuzz target; which benchmarks; more flags for go test.
-FUZZTIME  ?= 20s
-BENCH     ?= .
-TESTFLAGS ?=
+# Per fuzz target; which micro-benchmarks; more flags for bench and go test.
+FUZZTIME   ?= 20s
+BENCH      ?= .
+BENCHFLAGS ?=
+TESTFLAGS  ?=
 
 # bin/.go is where .ci/go.sh leaves a toolchain, if it had to fetch one.
 # Distributions switch off the go command's own fetching; switch it on.
@@ -63,9 +64,13 @@ fuzz: go ## run each fuzz target for FUZZTIME (20s)
 	done
 
 .PHONY: bench
-bench: go ## run the benchmarks that match BENCH (all); results also in bench/out
-	@mkdir -p bench/out
-	go test -run='^$$' -bench='$(BENCH)' -benchmem $(TESTFLAGS) ./... | tee bench/out/bench.txt
+bench: go ## measure beside the kernel, some minutes; results in bench/out; BENCHFLAGS=-quick for a look
+	go build -o bin/bench ./bench
+	bin/bench $(BENCHFLAGS)
+
+.PHONY: micro
+micro: go ## run the micro-benchmarks that match BENCH (all)
+	go test -run='^$$' -bench='$(BENCH)' -benchmem $(TESTFLAGS) ./...
 
 .PHONY: ci
 ci: export TAPSTACK_REQUIRE_TAP = 1

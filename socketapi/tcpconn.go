@@ -23,6 +23,7 @@ type TCPConn struct {
 	// Reused from call to call so that Read and Write allocate nothing.
 	readTo    tcpip.SliceWriter // under rd.mu
 	writeFrom bytes.Reader      // under wr.mu
+	writeSize int               // under wr.mu; 0 until the first Write
 }
 
 var (
@@ -133,6 +134,9 @@ func (c *TCPConn) Write(p []byte) (int, error) {
 	c.wr.mu.Lock()
 	defer c.wr.mu.Unlock()
 	defer c.writeFrom.Reset(nil)
+	if c.writeSize == 0 {
+		c.writeSize = writeSize(readTCP(c.tcp).mss)
+	}
 	total := 0
 	for {
 		err := c.attempt(&c.wr, "write", func() tcpip.Error {
@@ -141,7 +145,7 @@ func (c *TCPConn) Write(p []byte) (int, error) {
 			}
 			// From the start of what is left each time: gVisor may read more
 			// of it than it then accepts.
-			c.writeFrom.Reset(p[total:])
+			c.writeFrom.Reset(p[total:min(total+c.writeSize, len(p))])
 			n, err := c.ep.Write(&c.writeFrom, tcpip.WriteOptions{})
 			total += int(n)
 			return err
@@ -153,6 +157,20 @@ func (c *TCPConn) Write(p []byte) (int, error) {
 			return total, nil
 		}
 	}
+}
+
+// writeSize is how much of a Write is handed to gVisor at a time: whole
+// segments, as many as fit a device's largest frame. gVisor keeps what it is
+// handed as one piece, cuts it where a frame is full and never joins the end of
+// one piece with the beginning of the next: 256 KiB at once leave as four large
+// frames and a runt. (The limit is its maxPayloadSize for host GSO: 64 KiB less
+// the largest headers.)
+func writeSize(mss int) int {
+	const largest = 65_000
+	if mss <= 0 {
+		return largest
+	}
+	return max(1, largest/mss) * mss
 }
 
 // CloseRead stops reading: Read returns io.EOF from now on. The peer is not

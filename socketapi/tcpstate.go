@@ -25,6 +25,7 @@ import (
 var tcpFields = struct {
 	snd, rcv                          fieldPath
 	sndUna, sndNxt, sndWnd, sndQueued fieldPath
+	mss                               fieldPath
 	rcvNxt, rcvWnd, rcvWUP, rcvQueued fieldPath
 	rcvWndScale                       fieldPath
 }{
@@ -33,6 +34,7 @@ var tcpFields = struct {
 	sndUna:      pathTo("snd", "SndUna"),
 	sndNxt:      pathTo("snd", "SndNxt"),
 	sndWnd:      pathTo("snd", "SndWnd"),
+	mss:         pathTo("snd", "MaxPayloadSize"),
 	sndQueued:   pathTo("sndQueueInfo", "SndBufUsed"),
 	rcvNxt:      pathTo("rcv", "RcvNxt"),
 	rcvWnd:      pathTo("rcv", "rcvWnd"),
@@ -90,6 +92,7 @@ type tcpState struct {
 	sndUna, sndNxt uint32
 	sndWnd         int // what the peer grants from sndUna on
 	sndQueued      int // written, not acknowledged
+	mss            int // payload of a full segment, options deducted
 
 	rcvNxt    uint32
 	rcvWnd    int // what we have advertised and the peer has not used
@@ -106,6 +109,7 @@ func readTCP(ep *tcp.Endpoint) tcpState {
 	if !f.snd.isNil(v) {
 		st.sndUna, st.sndNxt = f.sndUna.seq(v), f.sndNxt.seq(v)
 		st.sndWnd = f.sndWnd.int(v)
+		st.mss = f.mss.int(v)
 		// An acknowledged FIN is subtracted though it was never added
 		// (Endpoint.updateSndBufferUsage).
 		st.sndQueued = max(0, f.sndQueued.int(v))
