@@ -54,6 +54,10 @@ test: go ## run all tests, with the race detector; TAPSTACK_REQUIRE_TAP=1 forbid
 lint: bin/golangci-lint ## check style and the import walls (.golangci.yml)
 	bin/golangci-lint run ./...
 
+.PHONY: data
+data: go ## move 1 GB a case over every kind of TAP (make test: 16 MB)
+	TAPSTACK_REQUIRE_TAP=1 go test -run='^TestData$$' -timeout=60m $(TESTFLAGS) ./socketapi -data=1000000000
+
 .PHONY: fuzz
 fuzz: go ## run each fuzz target for FUZZTIME (20s)
 	@grep -rEo --include='*_test.go' --exclude-dir=bin '^func Fuzz\w+' . | \

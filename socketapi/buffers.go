@@ -134,7 +134,7 @@ func (c *TCPConn) SetReadBuffer(n int) error {
 	}
 	defer c.done()
 	limits := c.stack.TCP().ReceiveBuffer
-	n = min(max(n, fromMemory(int64(limits.Min))), fromMemory(int64(limits.Max)))
+	n = min(max(n, limits.Min), limits.Max)
 	c.ep.SocketOptions().SetReceiveBufferSize(toMemory(n), true)
 	return nil
 }

@@ -32,7 +32,7 @@ func eventually(t testing.TB, what string, ok func() bool) {
 func fixed() *stack.Config {
 	return &stack.Config{TCP: stack.TCPConfig{
 		SendBuffer:    stack.BufferRange{Default: 64 << 10},
-		ReceiveBuffer: stack.BufferRange{Default: 128 << 10},
+		ReceiveBuffer: stack.BufferRange{Default: 64 << 10},
 		NoAutotune:    true,
 	}}
 }

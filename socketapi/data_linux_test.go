@@ -19,7 +19,7 @@ import (
 	"tapstack/tap"
 )
 
-// dataBytes is what every case moves in each direction: "make data" moves 1 GB.
+// dataBytes is what every case moves in each direction: "make data" says 1 GB.
 var dataBytes = flag.Int64("data", 16<<20, "bytes that TestData moves in each direction of each case")
 
 // TestData moves bytes between a stack and the kernel over every kind of TAP,

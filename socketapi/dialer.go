@@ -68,11 +68,8 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	if err != nil {
 		return nil, opErr("dial", network, d.LocalAddr, nil, err)
 	}
-	if at := d.until(); !at.IsZero() {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, at)
-		defer cancel()
-	}
+	ctx, cancel := d.bound(ctx)
+	defer cancel()
 	remotes, err := d.resolve(ctx, f, address)
 	if err != nil {
 		return nil, opErr("dial", network, d.LocalAddr, nil, err)
@@ -99,15 +96,23 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	return nil, first
 }
 
-// until is the earlier of Timeout and Deadline.
-func (d *Dialer) until() time.Time {
-	at := d.Deadline
-	if d.Timeout > 0 {
-		if t := time.Now().Add(d.Timeout); at.IsZero() || t.Before(at) {
-			at = t
+// bound is ctx ended by the earlier of Timeout and Deadline, on the stack's
+// clock.
+func (d *Dialer) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	left, clock := d.Timeout, d.Stack.Clock()
+	if !d.Deadline.IsZero() {
+		// One in the past still has to end the dial.
+		until := max(d.Deadline.Sub(clock.Now()), 1)
+		if left <= 0 || until < left {
+			left = until
 		}
 	}
-	return at
+	if left <= 0 {
+		return ctx, func() {}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	timer := clock.AfterFunc(left, func() { cancel(context.DeadlineExceeded) })
+	return ctx, func() { timer.Stop(); cancel(nil) }
 }
 
 // resolve gives the addresses to try, at least one.
@@ -210,6 +215,9 @@ func (c *TCPConn) connect(ctx context.Context, to tcpip.FullAddress) error {
 			return nil
 		case *tcpip.ErrConnectStarted, *tcpip.ErrAlreadyConnecting:
 		default:
+			if gone := ended(c.stack); gone != nil {
+				return gone
+			}
 			return sysErr("connect", err)
 		}
 		if ctx.Err() != nil {

@@ -2,6 +2,7 @@ package socketapi
 
 import (
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,6 +28,8 @@ type endpoint struct {
 	// leaves zero.
 	users   atomic.Int64
 	closing atomic.Bool
+	mu      sync.Mutex    // guards making closed
+	closed  chan struct{} // closed after ep is; made by the one close
 }
 
 // init takes over ep. From here on the endpoint belongs to e.
@@ -71,17 +74,30 @@ func (e *endpoint) done() {
 		e.rd.deadline.stop()
 		e.wr.deadline.stop()
 		e.ep.Close()
+		close(e.closed)
 	}
 }
 
-// beginClose wakes everyone and lets them leave. Only the first call returns
-// nil; it must be followed by done.
-func (e *endpoint) beginClose() error {
-	if e.closing.Swap(true) {
+// close wakes everyone who waits, lets them leave, closes ep and returns when
+// that is done: the port is free then. before, if not nil, is called on ep
+// first. Only the first call does all this; others return net.ErrClosed at
+// once. Nobody inside blocks any more, so the wait is short.
+func (e *endpoint) close(before func(tcpip.Endpoint)) error {
+	e.mu.Lock()
+	if e.closed != nil {
+		e.mu.Unlock()
 		return net.ErrClosed
+	}
+	e.closed = make(chan struct{})
+	e.mu.Unlock()
+	e.closing.Store(true)
+	if before != nil {
+		before(e.ep) // our own share of users keeps ep open
 	}
 	e.rd.notify()
 	e.wr.notify()
+	e.done()
+	<-e.closed
 	return nil
 }
 
@@ -101,6 +117,14 @@ func (e *endpoint) attempt(sd *side, call string, try func() tcpip.Error) error 
 			return err
 		}
 		err := try()
+		if err == nil {
+			return nil
+		}
+		// gVisor has as many answers as it has endpoints to give once the
+		// stack is gone; the stack knows why it is.
+		if gone := ended(e.stack); gone != nil {
+			return gone
+		}
 		if _, blocked := err.(*tcpip.ErrWouldBlock); !blocked {
 			return sysErr(call, err)
 		}
@@ -127,5 +151,21 @@ func newEndpoint(s *stack.Stack, transport tcpip.TransportProtocolNumber, proto 
 	if err != nil {
 		return nil, nil, sysErr("socket", err)
 	}
+	// After, so that an endpoint made while the stack ended is seen: nobody
+	// would ever wake it.
+	if err := ended(s); err != nil {
+		ep.Close()
+		return nil, nil, err
+	}
 	return ep, q, nil
+}
+
+// ended is why s has ended, nil while it runs. It takes no lock before then.
+func ended(s *stack.Stack) error {
+	select {
+	case <-s.Done():
+		return s.Err()
+	default:
+		return nil
+	}
 }

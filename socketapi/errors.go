@@ -43,7 +43,7 @@ func (dialTimeout) Is(target error) bool {
 
 // ctxErr is why a dial ended with its context: cancelled, or out of time.
 func ctxErr(ctx context.Context) error {
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
 		return dialTimeout{}
 	}
 	return ctx.Err()

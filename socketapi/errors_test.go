@@ -9,11 +9,13 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"tapstack/internal/netns/netnstest"
 	"tapstack/socketapi"
 	"tapstack/tap"
 )
@@ -232,15 +234,44 @@ func TestConnErrors(t *testing.T) {
 	t.Run("stack closed", func(t *testing.T) {
 		a, b := pair(t, nil)
 		c, _ := connect(t, a, b, b4.Addr())
+		l, err := socketapi.Listen(a, "tcp", ":80")
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, err := socketapi.ListenUDP(a, "udp", ":80")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := socketapi.ListenPing(a, "ping6", "")
+		if err != nil {
+			t.Fatal(err)
+		}
 		if err := a.Close(); err != nil {
 			t.Fatal(err)
 		}
-		_, err := c.Read(buf)
-		nested(t, err, "read", syscall.ECONNABORTED)
-		_, err = (&socketapi.Dialer{Stack: a, Timeout: time.Second}).Dial("tcp", netip.AddrPortFrom(b4.Addr(), 1).String())
-		if err == nil {
-			t.Error("dialled from a closed stack")
+		_, err = c.Read(buf)
+		nested(t, err, "read", net.ErrClosed)
+		_, err = c.Write(buf)
+		nested(t, err, "write", net.ErrClosed)
+		_, err = l.Accept()
+		nested(t, err, "accept", net.ErrClosed)
+		_, _, err = u.ReadFrom(buf)
+		nested(t, err, "read", net.ErrClosed)
+		_, err = u.WriteTo(buf, u.LocalAddr())
+		nested(t, err, "write", net.ErrClosed)
+		_, _, err = p.ReadFrom(buf)
+		nested(t, err, "read", net.ErrClosed)
+		// Nothing new can be made that would wait for ever.
+		for _, network := range []string{"tcp", "udp"} {
+			_, err = (&socketapi.Dialer{Stack: a}).Dial(network, netip.AddrPortFrom(b4.Addr(), 1).String())
+			nested(t, err, "dial", net.ErrClosed)
 		}
+		_, err = socketapi.Listen(a, "tcp", ":81")
+		nested(t, err, "listen", net.ErrClosed)
+		_, err = socketapi.ListenUDP(a, "udp", ":81")
+		nested(t, err, "listen", net.ErrClosed)
+		_, err = socketapi.ListenPing(a, "ping4", "")
+		nested(t, err, "listen", net.ErrClosed)
 	})
 	t.Run("device gone", func(t *testing.T) {
 		da, db := tap.Pipe(nil)
@@ -248,7 +279,7 @@ func TestConnErrors(t *testing.T) {
 		c, _ := connect(t, a, b, b4.Addr())
 		da.(*tap.PipeEnd).Delete()
 		_, err := c.Read(buf)
-		nested(t, err, "read", syscall.ECONNABORTED)
+		nested(t, err, "read", tap.ErrGone)
 		if err := a.Err(); !errors.Is(err, tap.ErrGone) {
 			t.Errorf("the stack says %v", err)
 		}
@@ -328,5 +359,74 @@ func TestHTTP(t *testing.T) {
 	}
 	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 		t.Error(err)
+	}
+}
+
+// TestPortIsFreeAfterClose: with somebody waiting inside, Close still returns
+// only when the port can be listened on again.
+func TestPortIsFreeAfterClose(t *testing.T) {
+	_, b := pair(t, nil)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for range 200 {
+		l, err := socketapi.Listen(b, "tcp", ":80")
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, err := socketapi.ListenUDP(b, "udp", ":80")
+		if err != nil {
+			t.Fatal(err)
+		}
+		wg.Go(func() { _, _ = l.Accept() })
+		wg.Go(func() { _, _, _ = u.ReadFrom(make([]byte, 1)) })
+		_ = l.Close()
+		_ = u.Close()
+	}
+}
+
+// TestListenersOverlapAsOnLinux listens two and three times on one port, in
+// every combination, and compares with what the kernel allows.
+func TestListenersOverlapAsOnLinux(t *testing.T) {
+	kinds := []struct {
+		network string
+		addr    func(v4, v6 string) string
+	}{
+		{"tcp", func(_, _ string) string { return "" }},
+		{"tcp4", func(_, _ string) string { return "" }},
+		{"tcp6", func(_, _ string) string { return "" }},
+		{"tcp", func(v4, _ string) string { return v4 }},
+		{"tcp", func(_, v6 string) string { return v6 }},
+	}
+	_, b := pair(t, nil)
+	try := func(sequence []int, listen func(network, address string) (net.Listener, error), v4, v6, port string) (verdict []bool) {
+		for _, k := range sequence {
+			l, err := listen(kinds[k].network, net.JoinHostPort(kinds[k].addr(v4, v6), port))
+			verdict = append(verdict, err == nil)
+			if err == nil {
+				defer l.Close()
+			} else if !errors.Is(err, syscall.EADDRINUSE) {
+				t.Fatal(err)
+			}
+		}
+		return verdict
+	}
+	ours := func(network, address string) (net.Listener, error) {
+		l, err := socketapi.Listen(b, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return l, nil
+	}
+	ns := netnstest.Need(t)
+	for i := range kinds {
+		for j := range kinds {
+			for k := range kinds {
+				sequence := []int{i, j, k}
+				want := try(sequence, ns.Listen, "127.0.0.1", "::1", "80")
+				if got := try(sequence, ours, b4.Addr().String(), b6.Addr().String(), "80"); !slices.Equal(got, want) {
+					t.Errorf("%v: %v, the kernel says %v", sequence, got, want)
+				}
+			}
+		}
 	}
 }

@@ -17,8 +17,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	// Every packet and chunk of gVisor's must have been released in the end.
 	refs.SetLeakMode(refs.LeaksPanic)
-	os.Exit(netnstest.Main(m))
+	code := netnstest.Main(m)
+	refs.DoLeakCheck()
+	os.Exit(code)
 }
 
 // Addresses of the two stacks that tests connect: host a and host b.

@@ -37,12 +37,15 @@ func (c *datagrams) opErr(op string, to net.Addr, err error) error {
 	if to == nil && c.remote.IsValid() {
 		to = c.netAddr(c.remote)
 	}
-	return opErr(op, c.network, c.netAddr(c.local), to, err)
+	return opErr(op, c.network, c.LocalAddr(), to, err)
 }
 
 // netAddr is ap in the type of the network.
 func (c *datagrams) netAddr(ap netip.AddrPort) net.Addr {
 	if c.network == "ping" {
+		if !ap.Addr().IsValid() {
+			ap = netip.AddrPortFrom(netip.IPv6Unspecified(), 0)
+		}
 		return &net.IPAddr{IP: ap.Addr().AsSlice(), Zone: ap.Addr().Zone()}
 	}
 	return udpAddr(ap)
@@ -111,11 +114,7 @@ func (c *datagrams) send(p []byte, to netip.AddrPort) (int, error) {
 // Close ends the socket. Unread messages are dropped; calls that wait return
 // net.ErrClosed, and so does a second Close.
 func (c *datagrams) Close() error {
-	if err := c.beginClose(); err != nil {
-		return c.opErr("close", nil, err)
-	}
-	c.done()
-	return nil
+	return c.opErr("close", nil, c.close(nil))
 }
 
 // LocalAddr is our end.

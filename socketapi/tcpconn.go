@@ -194,27 +194,13 @@ func (c *TCPConn) shutdown(how tcpip.ShutdownFlags) error {
 // gets a reset, which tells it that its data was lost (RFC 2525, 2.17).
 // Calls that wait return net.ErrClosed, and so does a second Close.
 func (c *TCPConn) Close() error {
-	if err := c.beginClose(); err != nil {
-		return c.opErr("close", err)
-	}
-	c.done()
-	return nil
+	return c.opErr("close", c.close(nil))
 }
 
-// Abort drops both buffers and resets the connection.
+// Abort drops both buffers, resets the connection and closes it. After Close it
+// returns net.ErrClosed.
 func (c *TCPConn) Abort() error {
-	if err := c.use(); err != nil {
-		return c.opErr("abort", err)
-	}
-	defer c.done()
-	if err := c.beginClose(); err != nil {
-		return c.opErr("abort", err)
-	}
-	// ep.Close, by the last user to leave, then finds nothing left to do but
-	// to forget the endpoint. This call is a user.
-	c.ep.Abort()
-	c.done()
-	return nil
+	return c.opErr("abort", c.close(tcpip.Endpoint.Abort))
 }
 
 // LocalAddr is our end, a *net.TCPAddr. It is shared by all callers: do not

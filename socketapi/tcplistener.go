@@ -59,17 +59,19 @@ func listen(s *stack.Stack, f family, ap netip.AddrPort) (*TCPListener, error) {
 	// TIME-WAITs of its predecessor. gVisor then allows one more thing that
 	// Linux does not, hence overlaps.
 	ep.SocketOptions().SetReuseAddress(true)
-	bound := ep.Bind(fa)
-	if bound == nil && overlaps(s, fa, v6only) {
-		bound = &tcpip.ErrPortInUse{}
-	}
-	if bound != nil {
+	if err := ep.Bind(fa); err != nil {
 		ep.Close()
-		return nil, sysErr("bind", bound)
+		return nil, sysErr("bind", err)
 	}
 	if err := ep.Listen(backlog); err != nil {
 		ep.Close()
 		return nil, sysErr("listen", err)
+	}
+	// Last, so that of two that listen at the same time at least one sees the
+	// other.
+	if overlaps(s, ep.(*tcp.Endpoint)) {
+		ep.Close()
+		return nil, sysErr("listen", &tcpip.ErrPortInUse{})
 	}
 	l := &TCPListener{}
 	l.init(s, ep, q)
@@ -79,30 +81,47 @@ func listen(s *stack.Stack, f family, ap netip.AddrPort) (*TCPListener, error) {
 	return l, nil
 }
 
-// overlaps reports whether somebody listens on fa's port already, on an
-// address that fa includes or that includes fa.
-func overlaps(s *stack.Stack, fa tcpip.FullAddress, v6only bool) bool {
+// overlaps reports whether somebody else listens where ep does.
+func overlaps(s *stack.Stack, ep *tcp.Endpoint) bool {
+	ours := coverageOf(ep)
 	for _, te := range s.Netstack().RegisteredEndpoints() {
-		ep, ok := te.(*tcp.Endpoint)
-		if !ok || ep.EndpointState() != tcp.StateListen {
-			continue
-		}
-		have, err := ep.GetLocalAddress()
-		if err != nil || have.Port != fa.Port {
-			continue
-		}
-		switch haveAny, wantAny := have.Addr.BitLen() == 0, fa.Addr.BitLen() == 0; {
-		case haveAny && wantAny:
-			return v6only == ep.SocketOptions().GetV6Only()
-		case haveAny:
-			return fa.Addr.BitLen() == 128 || !ep.SocketOptions().GetV6Only()
-		case wantAny:
-			return have.Addr.BitLen() == 128 || !v6only
-		case have.Addr == fa.Addr:
+		other, ok := te.(*tcp.Endpoint)
+		if ok && other != ep && other.EndpointState() == tcp.StateListen && coverageOf(other).overlaps(ours) {
 			return true
 		}
 	}
 	return false
+}
+
+// coverage is what a listener accepts connections to.
+type coverage struct {
+	port   uint16
+	v4, v6 bool
+	addr   tcpip.Address // empty for all of the families' addresses
+}
+
+func coverageOf(ep *tcp.Endpoint) (c coverage) {
+	a, err := ep.GetLocalAddress()
+	if err != nil {
+		return c
+	}
+	c.port, c.addr = a.Port, a.Addr
+	switch {
+	case a.Addr.BitLen() != 0:
+		c.v4, c.v6 = a.Addr.BitLen() == 32, a.Addr.BitLen() == 128
+	case ep.NetProto == ipv4:
+		c.v4 = true
+	default:
+		c.v4, c.v6 = !ep.SocketOptions().GetV6Only(), true
+	}
+	return c
+}
+
+func (c coverage) overlaps(d coverage) bool {
+	if c.port != d.port || !(c.v4 && d.v4 || c.v6 && d.v6) {
+		return false
+	}
+	return c.addr.BitLen() == 0 || d.addr.BitLen() == 0 || c.addr == d.addr
 }
 
 // Accept waits for the next connection.
@@ -144,11 +163,7 @@ func (l *TCPListener) AcceptTCP() (*TCPConn, error) {
 // accepted ones live on. Accept returns net.ErrClosed, and so does a second
 // Close.
 func (l *TCPListener) Close() error {
-	if err := l.beginClose(); err != nil {
-		return l.opErr("close", err)
-	}
-	l.done()
-	return nil
+	return l.opErr("close", l.close(nil))
 }
 
 // Addr is the address listened on, a *net.TCPAddr. It is shared by all

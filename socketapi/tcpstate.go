@@ -1,7 +1,9 @@
 package socketapi
 
 import (
+	"fmt"
 	"reflect"
+	"strings"
 
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 )
@@ -15,9 +17,9 @@ import (
 // unexported fields, under the endpoint's lock, whose LockUser and UnlockUser
 // are exported. That costs a connection nothing until someone looks.
 //
-// A field that a later gVisor renames is reported as missing by a test, and
-// until then read as zero. This file can go when gVisor answers
-// SendQueueSizeOption for TCP and tells both windows.
+// A gVisor that has renamed a field is refused when the program starts: a send
+// buffer that always reads as empty would be a lie. This file can go when
+// gVisor answers SendQueueSizeOption for TCP and tells both windows.
 
 // tcpFields are where the fields lie in a tcp.Endpoint. All are guarded by
 // Endpoint.mu for reading: gVisor writes SndBufUsed and RcvBufUsed with mu held
@@ -43,10 +45,12 @@ var tcpFields = struct {
 	rcvWndScale: pathTo("rcv", "RcvWndScale"),
 }
 
-// fieldPath is the index path of a field of tcp.Endpoint, nil if it has none.
+// fieldPath is the index path of a field of tcp.Endpoint.
 type fieldPath []int
 
 // pathTo resolves names one below the other, through pointers and embedding.
+// It panics, when the program starts, if there is no such field, or if it is
+// neither a number nor, to test for nil, a pointer.
 func pathTo(names ...string) fieldPath {
 	t := reflect.TypeFor[tcp.Endpoint]()
 	var path fieldPath
@@ -56,24 +60,26 @@ func pathTo(names ...string) fieldPath {
 		}
 		f, ok := t.FieldByName(name)
 		if !ok {
-			return nil
+			panic(noField(names))
 		}
 		path = append(path, f.Index...)
 		t = f.Type
 	}
+	if v := reflect.Zero(t); !v.CanInt() && !v.CanUint() && t.Kind() != reflect.Pointer {
+		panic(noField(names))
+	}
 	return path
 }
 
-// isNil reports whether the pointer at p is nil.
-func (p fieldPath) isNil(ep reflect.Value) bool {
-	return p == nil || ep.FieldByIndex(p).IsNil()
+func noField(names []string) string {
+	return fmt.Sprintf("socketapi: this version of gvisor.dev/gvisor has no number %s in tcp.Endpoint: use the version in tapstack's go.mod", strings.Join(names, "."))
 }
+
+// isNil reports whether the pointer at p is nil.
+func (p fieldPath) isNil(ep reflect.Value) bool { return ep.FieldByIndex(p).IsNil() }
 
 // int reads the number at p. The pointers on the way must not be nil.
 func (p fieldPath) int(ep reflect.Value) int {
-	if p == nil {
-		return 0
-	}
 	f := ep.FieldByIndex(p)
 	if f.CanInt() {
 		return int(f.Int())

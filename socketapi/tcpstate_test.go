@@ -1,20 +1,22 @@
 package socketapi
 
 import (
-	"reflect"
 	"testing"
 
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 )
 
-// TestFieldsExist fails when a gVisor upgrade has renamed a field that the
-// snapshots are read from: find its new name, or the buffers read as empty.
-func TestFieldsExist(t *testing.T) {
-	v := reflect.ValueOf(tcpFields)
-	for i := range v.NumField() {
-		if v.Field(i).IsNil() {
-			t.Errorf("tcp.Endpoint has no %s any more", v.Type().Field(i).Name)
-		}
+// TestMissingFieldIsRefused: a renamed field must not read as an empty buffer.
+func TestMissingFieldIsRefused(t *testing.T) {
+	for _, names := range [][]string{{"nothing"}, {"snd", "nothing"}, {"rcvQueueMu"}} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%v was accepted", names)
+				}
+			}()
+			pathTo(names...)
+		}()
 	}
 }
 

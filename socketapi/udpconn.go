@@ -129,6 +129,9 @@ func (c *UDPConn) WriteTo(p []byte, addr net.Addr) (int, error) {
 
 // WriteToUDPAddrPort is WriteTo without an allocation.
 func (c *UDPConn) WriteToUDPAddrPort(p []byte, to netip.AddrPort) (int, error) {
+	if !to.IsValid() {
+		return 0, c.opErr("write", nil, errInvalid("sendto"))
+	}
 	return c.send(p, to)
 }
 

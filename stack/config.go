@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
+
+	"tapstack/tap"
 )
 
 // Config is what a whole stack is made with. The zero value is a good stack.
@@ -52,9 +54,8 @@ type TCPConfig struct {
 	MinRTO, MaxRTO time.Duration
 }
 
-// BufferRange is a buffer's smallest, preset and largest size, in the units
-// of gVisor: payload bytes for the send side, memory for the receive side (the
-// window it can offer is half of that).
+// BufferRange is a buffer's smallest, preset and largest size in payload bytes:
+// of a receive buffer, what a peer may have sent and we not read.
 type BufferRange struct {
 	Min, Default, Max int
 }
@@ -91,10 +92,14 @@ type Route struct {
 // Default sizes. gVisor's own, set all the same: a default that moves with an
 // upgrade would move every measurement with it.
 const (
-	defaultMinBuffer = 4 << 10
-	defaultBuffer    = 1 << 20
-	defaultMaxBuffer = 4 << 20
+	minSend, defaultSend, maxSend          = 4 << 10, 1 << 20, 4 << 20
+	minReceive, defaultReceive, maxReceive = 2 << 10, 512 << 10, 2 << 20
 )
+
+// receiveMemory is how much memory gVisor wants for a payload byte of receive
+// buffer: it counts its own bookkeeping in, and never grants a peer more than
+// half of what it has (tcp.rcvAdvWndScale).
+const receiveMemory = 2
 
 func (c TCPConfig) withDefaults() (TCPConfig, error) {
 	if c.CongestionControl == "" {
@@ -104,10 +109,10 @@ func (c TCPConfig) withDefaults() (TCPConfig, error) {
 		return c, fmt.Errorf("congestion control %q: this stack has cubic and reno", c.CongestionControl)
 	}
 	var err error
-	if c.SendBuffer, err = c.SendBuffer.withDefaults("send"); err != nil {
+	if c.SendBuffer, err = c.SendBuffer.withDefaults("send", minSend, defaultSend, maxSend); err != nil {
 		return c, err
 	}
-	if c.ReceiveBuffer, err = c.ReceiveBuffer.withDefaults("receive"); err != nil {
+	if c.ReceiveBuffer, err = c.ReceiveBuffer.withDefaults("receive", minReceive, defaultReceive, maxReceive); err != nil {
 		return c, err
 	}
 	for _, d := range []struct {
@@ -133,38 +138,36 @@ func (c TCPConfig) withDefaults() (TCPConfig, error) {
 	return c, nil
 }
 
-func (r BufferRange) withDefaults(name string) (BufferRange, error) {
+func (r BufferRange) withDefaults(name string, smallest, preset, largest int) (BufferRange, error) {
 	if r.Max == 0 {
-		r.Max = max(defaultMaxBuffer, r.Default, r.Min)
+		r.Max = max(largest, r.Default, r.Min)
 	}
 	if r.Min == 0 {
-		r.Min = min(defaultMinBuffer, r.Max)
+		r.Min = min(smallest, r.Max)
 	}
 	if r.Default == 0 {
-		r.Default = max(r.Min, min(defaultBuffer, r.Max))
+		r.Default = max(r.Min, min(preset, r.Max))
 	}
-	if r.Min <= 0 || r.Default < r.Min || r.Max < r.Default {
-		return r, fmt.Errorf("%s buffer sizes %d, %d, %d: want 0 < smallest <= default <= largest", name, r.Min, r.Default, r.Max)
+	if r.Min <= 0 || r.Default < r.Min || r.Max < r.Default || r.Max > maxBuffer {
+		return r, fmt.Errorf("%s buffer sizes %d, %d, %d: want 0 < smallest <= default <= largest <= %d", name, r.Min, r.Default, r.Max, maxBuffer)
 	}
 	return r, nil
 }
+
+// maxBuffer is the largest window that TCP can express (RFC 7323, 2.3).
+const maxBuffer = 1 << 30
 
 // check refuses what the stack could take but nobody can have meant.
 func (c *NICConfig) check(mtu int) error {
 	seen := make(map[netip.Addr]bool, len(c.Addresses))
 	for _, p := range c.Addresses {
-		a := p.Addr()
-		switch {
-		case !p.IsValid():
-			return errors.New("invalid address prefix")
-		case a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() || a.Is4In6() || a.Zone() != "":
-			return fmt.Errorf("address %v: want a unicast address without zone", p)
-		case seen[a]:
-			return fmt.Errorf("address %v is given twice", a)
-		case a.Is6() && mtu < minMTU6:
-			return fmt.Errorf("address %v: IPv6 needs an MTU of at least %d, the device has %d", p, minMTU6, mtu)
+		if err := checkAddress(p, mtu); err != nil {
+			return err
 		}
-		seen[a] = true
+		if seen[p.Addr()] {
+			return fmt.Errorf("address %v is given twice", p.Addr())
+		}
+		seen[p.Addr()] = true
 	}
 	for _, r := range c.Routes {
 		if !r.Dst.IsValid() || !r.Via.IsValid() || r.Dst.Addr().Is4() != r.Via.Is4() {
@@ -177,5 +180,15 @@ func (c *NICConfig) check(mtu int) error {
 	return nil
 }
 
-// minMTU6 is the smallest MTU of an IPv6 link (RFC 8200, 5).
-const minMTU6 = 1280
+func checkAddress(p netip.Prefix, mtu int) error {
+	a := p.Addr()
+	switch {
+	case !p.IsValid():
+		return errors.New("address: invalid prefix")
+	case a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() || a.Is4In6() || a.Zone() != "":
+		return fmt.Errorf("address %v: want a unicast address without zone", p)
+	case a.Is6() && mtu < tap.MinMTU6:
+		return fmt.Errorf("address %v: IPv6 needs an MTU of at least %d, the device has %d", p, tap.MinMTU6, mtu)
+	}
+	return nil
+}

@@ -1,6 +1,7 @@
 package stack_test
 
 import (
+	"encoding/binary"
 	"net"
 	"net/netip"
 	"slices"
@@ -176,36 +177,54 @@ func TestEchoIsAnswered(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ours, peer := tap.Pipe(nil)
 			defer peer.Close()
-			newStack(t, ours, &stack.NICConfig{Addresses: []netip.Prefix{our4, our6}, HardwareAddr: ourMAC})
+			s, n := newStack(t, ours, &stack.NICConfig{Addresses: []netip.Prefix{our4, our6}, HardwareAddr: ourMAC})
+			// The stack asks who we are before it answers: it is told first.
+			static(t, s, n)
 			q := peer.Queues()[0]
-			if err := q.Write([][]byte{frame}, tap.Offload{}); err != nil {
-				t.Fatal(err)
-			}
-			// The stack asks who we are before it answers.
-			want := header.ARPProtocolNumber
-			if name == "IPv6" {
-				want = header.IPv6ProtocolNumber
-			}
+			write(t, q, frame, tap.Offload{})
 			b := make([]byte, 2048)
 			for {
 				n, _, err := q.Read([][]byte{b})
 				if err != nil {
 					t.Fatal(err)
 				}
-				if got := header.Ethernet(b).Type(); got != want {
-					continue
-				}
-				if want == header.ARPProtocolNumber {
-					if op := header.ARP(b[14:n]).Op(); op != header.ARPRequest {
-						t.Fatalf("ARP operation %d", op)
-					}
-					return
-				}
-				if h := header.IPv6(b[14:n]); header.ICMPv6(h.Payload()).Type() == header.ICMPv6NeighborSolicit {
+				if isEchoReply(b[:n]) {
 					return
 				}
 			}
 		})
+	}
+}
+
+// static tells a NIC who the peer is.
+func static(t testing.TB, s *stack.Stack, n *stack.NIC) {
+	t.Helper()
+	for _, a := range []netip.Addr{peer4.Addr(), peer6.Addr()} {
+		proto := header.IPv4ProtocolNumber
+		if a.Is6() {
+			proto = header.IPv6ProtocolNumber
+		}
+		if err := s.Netstack().AddStaticNeighbor(n.ID(), proto, tcpipAddr(a), tcpip.LinkAddress(peerMAC)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// isEchoReply looks for an answer to one of our echo requests, sent to us.
+func isEchoReply(frame []byte) bool {
+	eth := header.Ethernet(frame)
+	if eth.DestinationAddress() != tcpip.LinkAddress(peerMAC) {
+		return false
+	}
+	switch packet := frame[header.EthernetMinimumSize:]; eth.Type() {
+	case header.IPv4ProtocolNumber:
+		h := header.IPv4(packet)
+		return h.TransportProtocol() == header.ICMPv4ProtocolNumber && header.ICMPv4(h.Payload()).Type() == header.ICMPv4EchoReply
+	case header.IPv6ProtocolNumber:
+		h := header.IPv6(packet)
+		return h.TransportProtocol() == header.ICMPv6ProtocolNumber && header.ICMPv6(h.Payload()).Type() == header.ICMPv6EchoReply
+	default:
+		return false
 	}
 }
 
@@ -228,33 +247,54 @@ func FuzzInbound(f *testing.F) {
 	f.Cleanup(func() { _ = peer.Close() })
 	s, _ := newStack(f, ours, &stack.NICConfig{Addresses: []netip.Prefix{our4, our6}, HardwareAddr: ourMAC})
 	listen(f, s, 80)
-	probe := ethernet(ourMAC, header.ARPProtocolNumber, arpRequest())
-	q, b := peer.Queues()[0], make([]byte, tap.MaxFrame)
+	q := peer.Queues()[0]
+	p := &prober{q: q, buf: make([]byte, tap.MaxFrame)}
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		if err := q.Write([][]byte{frame}, tap.Offload{}); err != nil {
 			return // no device would have carried it
 		}
-		if err := q.Write([][]byte{probe}, tap.Offload{}); err != nil {
-			t.Fatal(err)
-		}
-		for {
-			n, _, err := q.Read([][]byte{b})
-			if err != nil {
-				t.Fatalf("%v; the stack: %v", err, s.Err())
-			}
-			if header.Ethernet(b).Type() == header.ARPProtocolNumber && header.ARP(b[14:n]).Op() == header.ARPReply {
-				return
-			}
-		}
+		p.probe(t, s)
 	})
 }
 
-// arpRequest asks for our IPv4 address.
-func arpRequest() []byte {
+// prober asks a stack for its address and waits for the answer: what was sent
+// before has then been handled. Every question comes from another hardware
+// address, so that no frame of a fuzzer's is taken for one.
+type prober struct {
+	q   tap.Queue
+	buf []byte
+	n   uint32
+}
+
+func (p *prober) probe(t testing.TB, s *stack.Stack) {
+	t.Helper()
+	p.n++
+	mac := slices.Clone(peerMAC)
+	mac[0] = 6
+	binary.BigEndian.PutUint32(mac[2:], p.n)
+	frame := ethernet(ourMAC, header.ARPProtocolNumber, arpRequest(mac))
+	if err := p.q.Write([][]byte{frame}, tap.Offload{}); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		n, _, err := p.q.Read([][]byte{p.buf})
+		if err != nil {
+			t.Fatalf("%v; the stack: %v", err, s.Err())
+		}
+		arp := header.ARP(p.buf[header.EthernetMinimumSize:n])
+		if header.Ethernet(p.buf).Type() == header.ARPProtocolNumber && arp.Op() == header.ARPReply &&
+			slices.Equal(arp.HardwareAddressTarget(), mac) {
+			return
+		}
+	}
+}
+
+// arpRequest asks for our IPv4 address, from mac.
+func arpRequest(mac net.HardwareAddr) []byte {
 	h := header.ARP(make([]byte, header.ARPSize))
 	h.SetIPv4OverEthernet()
 	h.SetOp(header.ARPRequest)
-	copy(h.HardwareAddressSender(), peerMAC)
+	copy(h.HardwareAddressSender(), mac)
 	copy(h.ProtocolAddressSender(), peer4.Addr().AsSlice())
 	copy(h.ProtocolAddressTarget(), our4.Addr().AsSlice())
 	return h

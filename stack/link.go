@@ -43,7 +43,6 @@ type link struct {
 	closing atomic.Bool
 	drops   linkDrops
 
-	rxMem   *rxMemory
 	scratch sync.Pool // *txScratch
 }
 
@@ -66,8 +65,7 @@ func newLink(dev tap.Device, addr tcpip.LinkAddress, onDead func(error)) *link {
 		dev: dev, queues: dev.Queues(), onDead: onDead,
 		csum: o.Csum,
 		// gVisor asks once for both families.
-		tso:   o.Csum && o.TSO4 && o.TSO6,
-		rxMem: newRxMemory(),
+		tso: o.Csum && o.TSO4 && o.TSO6,
 	}
 	l.mtu.Store(uint32(dev.MTU()))
 	l.up.Store(true)
@@ -88,8 +86,8 @@ func (l *link) start() {
 	l.readers.Go(func() { tap.Watch(l.dev, l.changed) })
 }
 
-// changed follows what an administrator does to the system's end: connections
-// see a new MTU with their next segment.
+// changed follows what an administrator does to the system's end. New
+// connections take their MSS from a new MTU; see outgoing for old ones.
 func (l *link) changed(i tap.Interface) {
 	l.up.Store(i.Up)
 	l.mtu.Store(uint32(i.MTU))
@@ -100,12 +98,11 @@ func (l *link) stop() {
 	l.closing.Store(true)
 	_ = l.dev.Close()
 	l.readers.Wait()
-	l.rxMem.close()
 }
 
 // readLoop reads frames until the device ends.
 func (l *link) readLoop(q tap.Queue) {
-	rx := newRxBuffer(l.rxMem, l.dev)
+	rx := newRxBuffer()
 	defer rx.release()
 	for {
 		n, off, err := q.Read(rx.bufs)
@@ -209,7 +206,7 @@ func (l *link) write(pkt *netstack.PacketBuffer) tcpip.Error {
 	}
 	// Flows stay on one queue, so that their frames stay in order.
 	q := l.queues[pkt.Hash%uint32(len(l.queues))]
-	switch err := q.Write(s.bufs, outgoing(pkt)); {
+	switch err := q.Write(s.bufs, l.outgoing(pkt)); {
 	case err == nil:
 		return nil
 	case errors.Is(err, tap.ErrFull):
@@ -217,8 +214,9 @@ func (l *link) write(pkt *netstack.PacketBuffer) tcpip.Error {
 	case errors.Is(err, net.ErrClosed):
 		return &tcpip.ErrClosedForSend{}
 	default:
-		// ErrDown, ErrGone, ErrFrame: counted by the device. A link that is
-		// down loses packets silently, as a pulled cable does.
+		// ErrDown and ErrFrame, counted by the device, and ErrGone, which
+		// ends the stack. A link that is down loses packets silently, as a
+		// pulled cable does.
 		return nil
 	}
 }
@@ -226,7 +224,10 @@ func (l *link) write(pkt *netstack.PacketBuffer) tcpip.Error {
 // outgoing says what the device is to do with a packet, from what gVisor asks
 // for. Only TCP data is offloaded: its checksum holds the pseudo-header's sum,
 // and it may be up to GSOMaxSize long. Everything else is summed by gVisor.
-func outgoing(pkt *netstack.PacketBuffer) tap.Offload {
+//
+// gVisor's MSS was settled by the handshake. If the MTU has become smaller
+// since, the device is told to cut to what fits now.
+func (l *link) outgoing(pkt *netstack.PacketBuffer) tap.Offload {
 	gso := &pkt.GSOOptions
 	if gso.Type == netstack.GSONone || !gso.NeedsCsum {
 		return tap.Offload{}
@@ -237,10 +238,12 @@ func outgoing(pkt *netstack.PacketBuffer) tap.Offload {
 		CsumOffset: gso.CsumOffset,
 		HdrLen:     uint16(pkt.HeaderSize()),
 	}
-	if pkt.Data().Size() <= int(gso.MSS) {
+	fits := int(l.mtu.Load()) + header.EthernetMinimumSize - pkt.HeaderSize()
+	size := min(int(gso.MSS), fits)
+	if size <= 0 || pkt.Data().Size() <= size {
 		return off
 	}
-	off.GSOSize = gso.MSS
+	off.GSOSize = uint16(size)
 	off.GSO = tap.GSOTCPv4
 	if gso.Type == netstack.GSOTCPv6 {
 		off.GSO = tap.GSOTCPv6
@@ -248,7 +251,8 @@ func outgoing(pkt *netstack.PacketBuffer) tap.Offload {
 	return off
 }
 
-// GSOMaxSize implements netstack.GSOEndpoint: the longest packet, in bytes.
+// GSOMaxSize implements netstack.GSOEndpoint: one more than the longest packet,
+// in bytes, because gVisor's sender takes one off (sender.sendSegment's limit).
 func (*link) GSOMaxSize() uint32 { return tap.MaxFrame - tap.EthernetHeaderLen + 1 }
 
 // SupportedGSO implements netstack.GSOEndpoint.

@@ -3,23 +3,27 @@ package stack_test
 import (
 	"context"
 	"net/netip"
+	"os"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
 	"gvisor.dev/gvisor/pkg/refs"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
 
+	"tapstack/internal/netns/netnstest"
 	"tapstack/stack"
 	"tapstack/tap"
 )
 
 func TestMain(m *testing.M) {
+	// Every packet and chunk of gVisor's must have been released in the end.
 	refs.SetLeakMode(refs.LeaksPanic)
-	goleak.VerifyTestMain(m)
+	code := netnstest.Main(m)
+	refs.DoLeakCheck()
+	os.Exit(code)
 }
 
 var (

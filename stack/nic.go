@@ -52,7 +52,7 @@ func newNIC(s *Stack, id tcpip.NICID, dev tap.Device, cfg *NICConfig) (_ *NIC, e
 	if err := s.ns.EnableNIC(id); err != nil {
 		return nil, Errno(err)
 	}
-	if dev.MTU() < minMTU6 {
+	if dev.MTU() < tap.MinMTU6 {
 		// Enabling gave the NIC a link-local address, on a link that may not
 		// carry IPv6 at all.
 		if ep, e := s.ns.GetNetworkEndpoint(id, ipv6.ProtocolNumber); e == nil {
@@ -133,8 +133,8 @@ func (n *NIC) Addresses() []netip.Prefix {
 // AddAddress gives the NIC an address and the route to its prefix. EEXIST if
 // this or another NIC of the stack has it.
 func (n *NIC) AddAddress(p netip.Prefix) error {
-	if !p.IsValid() {
-		return fmt.Errorf("address: invalid prefix")
+	if err := checkAddress(p, n.MTU()); err != nil {
+		return err
 	}
 	pa := tcpip.ProtocolAddress{
 		Protocol: protocolOf(p.Addr()),

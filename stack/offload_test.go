@@ -103,8 +103,7 @@ func FuzzOffload(f *testing.F) {
 	f.Add(tcp, true, false, uint8(tap.GSONone), uint16(0), uint16(34), uint16(16), uint16(54))
 	f.Add(tcp, false, true, uint8(tap.GSOTCPv4), uint16(1), uint16(0), uint16(0), uint16(0))
 	s, q := offloadPeer(f)
-	probe := ethernet(ourMAC, header.ARPProtocolNumber, arpRequest())
-	b := make([]byte, tap.MaxFrame)
+	p := &prober{q: q, buf: make([]byte, tap.MaxFrame)}
 	f.Fuzz(func(t *testing.T, frame []byte, needsCsum, csumValid bool, gso uint8, size, start, offset, hdrLen uint16) {
 		off := tap.Offload{
 			NeedsCsum: needsCsum, CsumValid: csumValid, CsumStart: start, CsumOffset: offset,
@@ -113,15 +112,6 @@ func FuzzOffload(f *testing.F) {
 		if err := q.Write([][]byte{frame}, off); err != nil {
 			return // no device would have carried it
 		}
-		write(t, q, probe, tap.Offload{})
-		for {
-			n, _, err := q.Read([][]byte{b})
-			if err != nil {
-				t.Fatalf("%v; the stack: %v", err, s.Err())
-			}
-			if header.Ethernet(b).Type() == header.ARPProtocolNumber && header.ARP(b[14:n]).Op() == header.ARPReply {
-				return
-			}
-		}
+		p.probe(t, s)
 	})
 }

@@ -1,204 +1,155 @@
 package stack
 
 import (
-	"sync"
+	"reflect"
+	"sync/atomic"
+	"unsafe"
 
 	"gvisor.dev/gvisor/pkg/buffer"
 	netstack "gvisor.dev/gvisor/pkg/tcpip/stack"
-
-	"tapstack/tap"
 )
 
-// The memory that frames are read into. gVisor's buffer package hands out
-// pooled chunks, but clears each before it does: 64 KiB of zeros for a frame
-// that a read is about to overwrite, one sixth of the CPU at full speed. So
-// the chunks here are kept, each behind a view of ours (the master), and a
-// packet gets a clone of it: a second reference to the same chunk. When the
-// packet is released, the master goes back to its list, uncleared.
+// The memory that frames are read into, and what a packet keeps of it.
 //
-//	rxMemory.get -> rxBuffer.bufs -> Queue.Read -> rxBuffer.take -> packet
-//	packet released -> rxSlot.release -> rxMemory.put
+// A frame is scattered over a small and a large chunk. What a packet is made of
+// stays with it for as long as it waits in a receive buffer, and gVisor charges
+// the receive buffer for the payload alone. So a frame that fills less than
+// half of its chunk is copied to one of its own size, and the chunk is read
+// into again; only a frame that fills its chunk takes it along, uncopied.
 //
-// gVisor may have cloned a packet that it has released; then the chunk is
-// still shared when its master comes back. Before a master is used again it
-// is made to own its chunk, which copies only in that case.
+// gVisor's buffer package clears every chunk that it hands out: 64 KiB of
+// zeros for a frame that a read is about to overwrite, a sixth of the CPU at
+// full speed. So the reader keeps a reference (the master) to each large chunk
+// it gives away, and reads into it again once that is the only one left.
 
-// Sizes in bytes. A frame is scattered over a small and a large chunk: what
-// fits the small one leaves the large one for the next frame. gVisor's chunks
-// are powers of two up to 64 KiB, and so together they hold every frame.
+// Sizes in bytes. gVisor's chunks are powers of two up to 64 KiB; these two
+// hold every frame together.
 const (
 	smallChunk = 2 << 10
 	largeChunk = 64 << 10
 )
 
-// How many free slots of each kind a link keeps: enough for what is under way
-// at full speed (6 MiB), beyond which memory goes back to gVisor.
-const (
-	keepSmall = 1024
-	keepLarge = 64
-)
+// keepLarge is how many large chunks a reader keeps a reference to, 4 MiB:
+// what one connection's largest receive buffer holds. Beyond that it takes
+// fresh ones.
+const keepLarge = 64
 
-// rxSlot is one chunk, and the function that brings it home.
-type rxSlot struct {
-	home   *rxMemory
-	master *buffer.View
-	large  bool
-	// first is the small slot of the same frame, on a large slot in use.
-	first *rxSlot
-	// onRelease is the method value of release, made once.
-	onRelease func()
-}
-
-// rxMemory keeps the free slots of a link, oldest first: a slot comes back a
-// moment before gVisor has let go of its chunk, so the one that came last is
-// used last.
-type rxMemory struct {
-	mu     sync.Mutex
-	small  slotRing
-	large  slotRing
-	closed bool
-}
-
-func newRxMemory() *rxMemory {
-	return &rxMemory{
-		small: slotRing{slots: make([]*rxSlot, keepSmall)},
-		large: slotRing{slots: make([]*rxSlot, keepLarge)},
-	}
-}
-
-// slotRing is a bounded queue of slots.
-type slotRing struct {
-	slots   []*rxSlot
-	head, n int
-}
-
-func (r *slotRing) push(s *rxSlot) bool {
-	if r.n == len(r.slots) {
-		return false
-	}
-	r.slots[(r.head+r.n)%len(r.slots)] = s
-	r.n++
-	return true
-}
-
-func (r *slotRing) pop() *rxSlot {
-	s := r.slots[r.head]
-	r.slots[r.head] = nil
-	r.head = (r.head + 1) % len(r.slots)
-	r.n--
-	return s
-}
-
-// get takes a slot out, or makes one.
-func (m *rxMemory) get(large bool) *rxSlot {
-	if s := m.pop(large); s != nil {
-		// Never shared now, or copied so that it is not.
-		_, _ = s.master.WriteAt(nil, 0)
-		return s
-	}
-	size := smallChunk
-	if large {
-		size = largeChunk
-	}
-	s := &rxSlot{home: m, master: buffer.NewViewSize(size), large: large}
-	s.onRelease = s.release
-	return s
-}
-
-func (m *rxMemory) ring(large bool) *slotRing {
-	if large {
-		return &m.large
-	}
-	return &m.small
-}
-
-func (m *rxMemory) pop(large bool) *rxSlot {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	ring := m.ring(large)
-	if ring.n < 2 { // the only one may have come back this instant
-		return nil
-	}
-	return ring.pop()
-}
-
-// put brings a slot back.
-func (m *rxMemory) put(s *rxSlot) {
-	m.mu.Lock()
-	kept := !m.closed && m.ring(s.large).push(s)
-	m.mu.Unlock()
-	if !kept {
-		s.master.Release()
-	}
-}
-
-// close gives all free memory back, and from now on what comes home.
-func (m *rxMemory) close() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.closed = true
-	for _, ring := range []*slotRing{&m.small, &m.large} {
-		for ring.n > 0 {
-			ring.pop().master.Release()
-		}
-	}
-}
-
-// release is called by gVisor when the packet made of the slot is released.
-func (s *rxSlot) release() {
-	if first := s.first; first != nil {
-		s.first = nil
-		s.home.put(first)
-	}
-	s.home.put(s)
-}
-
-// rxBuffer is the memory that the next frame is read into.
+// rxBuffer is the memory that one reader reads the next frame into. Only the
+// reader uses it.
 type rxBuffer struct {
-	mem          *rxMemory
-	small, large *rxSlot
+	small, large *buffer.View
 	bufs         [][]byte
+	// lent are masters of chunks given away, the oldest first.
+	lent [keepLarge]*buffer.View
+	head int // of the oldest
+	n    int
 }
 
-// newRxBuffer prepares to read from a device: one that hands out nothing
-// longer than a small chunk needs no large one.
-func newRxBuffer(mem *rxMemory, dev tap.Device) *rxBuffer {
-	rx := &rxBuffer{mem: mem, small: mem.get(false)}
-	rx.bufs = append(rx.bufs, rx.small.master.AsSlice())
-	if dev.MTU()+tap.EthernetHeaderLen > smallChunk || dev.Offloads() != (tap.Offloads{}) {
-		rx.large = mem.get(true)
-		rx.bufs = append(rx.bufs, rx.large.master.AsSlice())
-	}
+func newRxBuffer() *rxBuffer {
+	rx := &rxBuffer{small: buffer.NewViewSize(smallChunk), large: buffer.NewViewSize(largeChunk)}
+	rx.bufs = [][]byte{rx.small.AsSlice(), rx.large.AsSlice()}
 	return rx
 }
 
-// take makes a packet of the n bytes just read, without copying them, and gets
-// fresh memory for the next read.
+// take makes a packet of the n bytes just read, and prepares the next read.
 func (rx *rxBuffer) take(n int) *netstack.PacketBuffer {
-	payload := buffer.MakeWithView(firstOf(rx.small, min(n, smallChunk)))
-	release := rx.small.onRelease
-	if n > smallChunk {
-		_ = payload.Append(firstOf(rx.large, n-smallChunk))
-		rx.large.first = rx.small
-		release = rx.large.onRelease
-		rx.large = rx.mem.get(true)
-		rx.bufs[1] = rx.large.master.AsSlice()
+	var payload buffer.Buffer
+	switch {
+	case n <= smallChunk/2:
+		payload = buffer.MakeWithView(buffer.NewViewWithData(rx.bufs[0][:n]))
+	case n <= smallChunk:
+		rx.small.CapLength(n)
+		payload = buffer.MakeWithView(rx.small)
+		rx.renewSmall()
+	case n <= smallChunk+largeChunk/2:
+		v := buffer.NewView(n)
+		_, _ = v.Write(rx.bufs[0])
+		_, _ = v.Write(rx.bufs[1][:n-smallChunk])
+		payload = buffer.MakeWithView(v)
+	default:
+		v := rx.large.Clone()
+		v.CapLength(n - smallChunk)
+		payload = buffer.MakeWithView(rx.small)
+		_ = payload.Append(v) // fails for a nil view only
+		rx.renewSmall()
+		rx.renewLarge()
 	}
-	rx.small = rx.mem.get(false)
-	rx.bufs[0] = rx.small.master.AsSlice()
-	return netstack.NewPacketBuffer(netstack.PacketBufferOptions{Payload: payload, OnRelease: release})
+	return netstack.NewPacketBuffer(netstack.PacketBufferOptions{Payload: payload})
 }
 
-// firstOf is a view of the first n bytes of a slot's chunk.
-func firstOf(s *rxSlot, n int) *buffer.View {
-	v := s.master.Clone()
-	v.CapLength(n)
-	return v
+func (rx *rxBuffer) renewSmall() {
+	rx.small = buffer.NewViewSize(smallChunk)
+	rx.bufs[0] = rx.small.AsSlice()
+}
+
+// renewLarge lends rx.large out and finds another chunk.
+func (rx *rxBuffer) renewLarge() {
+	if rx.n < keepLarge {
+		rx.lent[(rx.head+rx.n)%keepLarge] = rx.large
+		rx.n++
+	} else {
+		rx.large.Release() // the packet has the chunk to itself
+	}
+	rx.large = rx.returned()
+	if rx.large == nil {
+		rx.large = buffer.NewViewSize(largeChunk)
+	}
+	rx.bufs[1] = rx.large.AsSlice()
+}
+
+// returned is a lent chunk that nobody else refers to any more, nil if there
+// is none among the oldest few: packets are mostly released in the order in
+// which they came, but a slow reader may sit on some.
+func (rx *rxBuffer) returned() *buffer.View {
+	const tries = 4
+	for range min(tries, rx.n) {
+		v := rx.lent[rx.head]
+		rx.head = (rx.head + 1) % keepLarge
+		if soleOwner(v) {
+			rx.n--
+			return v
+		}
+		rx.lent[(rx.head+rx.n-1)%keepLarge] = v // to the back
+	}
+	return nil
 }
 
 func (rx *rxBuffer) release() {
-	rx.mem.put(rx.small)
-	if rx.large != nil {
-		rx.mem.put(rx.large)
+	rx.small.Release()
+	rx.large.Release()
+	for ; rx.n > 0; rx.n-- {
+		rx.lent[rx.head].Release()
+		rx.head = (rx.head + 1) % keepLarge
 	}
+}
+
+// soleOwner reports whether v is the only reference to its chunk. Nobody else
+// can make another then, so it stays true until v is cloned.
+//
+// gVisor has this as the unexported View.sharesChunk, and can only act on it by
+// copying. The count is read where it is, atomically; a version of gVisor
+// that keeps it elsewhere makes every chunk count as shared, and so every large
+// frame take a fresh one. A test demands that the pinned version does not.
+func soleOwner(v *buffer.View) bool {
+	if chunkField == nil || refsField == nil {
+		return false
+	}
+	chunk := reflect.ValueOf(v).Elem().FieldByIndex(chunkField)
+	refs := chunk.Elem().FieldByIndex(refsField)
+	return (*atomic.Int64)(unsafe.Pointer(refs.UnsafeAddr())).Load() == 1
+}
+
+// Where a View has its chunk, and a chunk its reference count.
+var chunkField, refsField = findRefs()
+
+func findRefs() (chunk, refs []int) {
+	c, ok := reflect.TypeFor[buffer.View]().FieldByName("chunk")
+	if !ok || c.Type.Kind() != reflect.Pointer || c.Type.Elem().Kind() != reflect.Struct {
+		return nil, nil
+	}
+	r, ok := c.Type.Elem().FieldByName("refCount")
+	if !ok || r.Type.Size() != unsafe.Sizeof(int64(0)) {
+		return nil, nil
+	}
+	return c.Index, r.Index
 }

@@ -24,7 +24,7 @@ func TestTCPSettingsAreInForce(t *testing.T) {
 		want := stack.TCPConfig{
 			CongestionControl: "cubic",
 			SendBuffer:        stack.BufferRange{Min: 4 << 10, Default: 1 << 20, Max: 4 << 20},
-			ReceiveBuffer:     stack.BufferRange{Min: 4 << 10, Default: 1 << 20, Max: 4 << 20},
+			ReceiveBuffer:     stack.BufferRange{Min: 2 << 10, Default: 512 << 10, Max: 2 << 20},
 			TimeWait:          60 * time.Second,
 			FinWait2:          60 * time.Second,
 			MinRTO:            200 * time.Millisecond,

@@ -14,7 +14,7 @@ func (s *Stack) setTCP(c TCPConfig) error {
 	var (
 		cc       = tcpip.CongestionControlOption(c.CongestionControl)
 		snd      = tcpip.TCPSendBufferSizeRangeOption(c.SendBuffer)
-		rcv      = tcpip.TCPReceiveBufferSizeRangeOption(c.ReceiveBuffer)
+		rcv      = tcpip.TCPReceiveBufferSizeRangeOption(c.ReceiveBuffer.times(receiveMemory, 1))
 		moderate = tcpip.TCPModerateReceiveBufferOption(!c.NoAutotune)
 		sack     = tcpip.TCPSACKEnabled(!c.NoSACK)
 		recovery = tcpip.TCPRACKLossDetection
@@ -50,6 +50,10 @@ func (s *Stack) setTCP(c TCPConfig) error {
 	return errors.Join(errs...)
 }
 
+func (r BufferRange) times(n, d int) BufferRange {
+	return BufferRange{r.Min * n / d, r.Default * n / d, r.Max * n / d}
+}
+
 // TCP reads back the TCP settings that are in force.
 func (s *Stack) TCP() TCPConfig {
 	var (
@@ -74,7 +78,7 @@ func (s *Stack) TCP() TCPConfig {
 	return TCPConfig{
 		CongestionControl: string(cc),
 		SendBuffer:        BufferRange(snd),
-		ReceiveBuffer:     BufferRange(rcv),
+		ReceiveBuffer:     BufferRange(rcv).times(1, receiveMemory),
 		NoAutotune:        !bool(moderate),
 		NoSACK:            !bool(sack),
 		NoRACK:            recovery&tcpip.TCPRACKLossDetection == 0,

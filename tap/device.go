@@ -18,8 +18,8 @@ type Device interface {
 	Name() string
 
 	// MTU is the IP MTU in bytes: the largest packet a frame may carry,
-	// without Ethernet's 14 bytes. An offloaded frame may exceed it. It is
-	// the MTU the device was made with; nobody looks for later changes.
+	// without Ethernet's 14 bytes. An offloaded frame may exceed it. Where
+	// the operating system may change it, [Watch] follows.
 	MTU() int
 
 	// Queues are the device's queues, at least one. The slice is shared by

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -14,8 +15,12 @@ import (
 // network namespace the TAP was opened in, so it may be used from any thread.
 type monitor struct {
 	index  int
-	handle *netlink.Handle   // asks
 	events *nl.NetlinkSocket // is told
+
+	// mu keeps Close from taking the sockets away under look: netlink would
+	// then open others, in whatever namespace the thread happens to be.
+	mu     sync.Mutex
+	handle *netlink.Handle // asks; nil when closed
 }
 
 // newMonitor opens the sockets, on the calling thread's namespace.
@@ -41,13 +46,23 @@ func newMonitor(name string) (_ *monitor, err error) {
 }
 
 func (m *monitor) Close() error {
-	m.handle.Close()
-	m.events.Close()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.handle != nil {
+		m.handle.Close()
+		m.handle = nil
+		m.events.Close()
+	}
 	return nil
 }
 
 // look asks for the interface's present state.
 func (m *monitor) look() (Interface, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.handle == nil {
+		return Interface{}, net.ErrClosed
+	}
 	link, err := m.handle.LinkByIndex(m.index)
 	if err != nil {
 		return Interface{}, err
@@ -104,9 +119,6 @@ func (m *monitor) watch(fn func(Interface)) {
 
 // Interface implements what [InterfaceOf] asks for.
 func (d *device) Interface() (Interface, error) {
-	if d.closed.Load() {
-		return Interface{}, opError(d.name, "look", net.ErrClosed)
-	}
 	i, err := d.monitor.look()
 	if err != nil {
 		return i, opError(d.name, "look", err)

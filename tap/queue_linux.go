@@ -34,10 +34,10 @@ type fileQueue struct {
 	vnet     bool
 	counters counters
 
-	rdMu   sync.Mutex // one reader at a time
-	rd     transfer
-	spin   spinner
-	spill  [1]byte   // takes the first byte beyond the reader's slices: the kernel cuts silently
+	rdMu  sync.Mutex // one reader at a time
+	rd    transfer
+	spin  spinner
+	spill [1]byte // takes the first byte beyond the reader's slices: the kernel cuts silently
 
 	wrMu sync.Mutex  // guards free, not the writes
 	free []*transfer // as many as there ever were writers at once

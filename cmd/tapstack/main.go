@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tapstack/internal/daemon"
+	"tapstack/internal/demo"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -53,7 +54,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	fmt.Fprintln(stderr, "tapstack:", strings.Join(strings.Fields(err.Error()), " "))
 	var config *daemon.ConfigError
 	var usage *usageError
-	if !begun || errors.As(err, &config) || errors.As(err, &usage) {
+	var noTAP *demo.NoTAPError
+	if !begun || errors.As(err, &config) || errors.As(err, &usage) || errors.As(err, &noTAP) {
 		return statusUsage
 	}
 	return statusFailure

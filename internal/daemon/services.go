@@ -29,7 +29,8 @@ type Services struct {
 
 	mu       sync.Mutex // guards what follows
 	conns    map[*conn]struct{}
-	stopping bool
+	stopping bool // every connection is told to end
+	aborted  bool // and was reset
 
 	work    sync.WaitGroup // one per listener and per connection in conns
 	once    sync.Once      // closes abandon
@@ -159,6 +160,11 @@ func (s *Services) accept(l *socketapi.TCPListener, web bool) (*conn, error) {
 	c := &conn{TCPConn: tc, services: s, web: web}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.aborted {
+		// Too late even for a reset by abort.
+		_ = tc.Abort()
+		return nil, net.ErrClosed
+	}
 	s.work.Add(1) // the caller has one, so this is never the first
 	s.conns[c] = struct{}{}
 	if s.stopping {
@@ -214,6 +220,7 @@ func (s *Services) abort() int {
 	s.once.Do(func() { close(s.abandon) })
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.aborted = true
 	for c := range s.conns {
 		_ = c.Abort() // one that is closed already is the stack's to reset
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"tapstack/socketapi"
+	"tapstack/tap"
 )
 
 // The http service:
@@ -75,8 +76,12 @@ func (s *Services) serveStatus(w http.ResponseWriter, r *http.Request) {
 	st := s.stack.Stats()
 	fmt.Fprintf(t, "tapstack: a TCP/IP stack in userspace, up for %v\n", time.Since(s.started).Round(time.Second))
 	fmt.Fprintf(t, "you are %s, this is %s\n", r.RemoteAddr, r.Context().Value(http.LocalAddrContextKey))
-	for i, n := range s.stack.NICs() {
-		dev := st.NICs[i].Device
+	counters := make(map[string]tap.Stats)
+	for _, n := range st.NICs {
+		counters[n.Name] = n.Device
+	}
+	for _, n := range s.stack.NICs() {
+		dev := counters[n.Name()]
 		fmt.Fprintf(t, "\nNIC %s\tMTU %d\t%s\n", n.Name(), n.MTU(), n.HardwareAddr())
 		for _, a := range n.Addresses() {
 			fmt.Fprintf(t, "  address\t%s\n", a)

@@ -62,17 +62,16 @@ func (r *reading) acknowledged(ctx context.Context) error {
 	if _, err := io.CopyN(r.far, noise(6, little), little); err != nil {
 		return err
 	}
-	if err := until(ctx, func() (bool, error) {
-		q, err := st.far.sendQueue(r.far)
-		return q == 0 && r.near.ReceiveBuffer().Queued == little, err
-	}); err != nil && !errors.Is(err, errNever) {
+	var q int
+	var b socketapi.ReceiveBuffer
+	err := until(ctx, func() (_ bool, err error) {
+		q, err = st.far.sendQueue(r.far)
+		b = r.near.ReceiveBuffer()
+		return q == 0 && b.Queued == little, err
+	})
+	if err != nil && !errors.Is(err, errNever) {
 		return err
 	}
-	q, err := st.far.sendQueue(r.far)
-	if err != nil {
-		return err
-	}
-	b := r.near.ReceiveBuffer()
 	r.show(q, b, 0)
 	st.check("acknowledged before it is read", q == 0 && b.Queued == little,
 		"%s unacknowledged at the %s, %s in our receive buffer, 0 read: the ACK means \"in the buffer\"", count(q), st.far.name(), count(b.Queued))
@@ -90,17 +89,18 @@ func (r *reading) closed(ctx context.Context) error {
 	}()
 	var q int
 	var can bool
+	var b socketapi.ReceiveBuffer
 	err := until(ctx, func() (_ bool, err error) {
 		if q, err = st.far.sendQueue(r.far); err != nil {
 			return false, err
 		}
 		can, err = st.far.writable(r.far)
-		return r.near.ReceiveBuffer().Window == 0 && q > 0 && !can, err
+		b = r.near.ReceiveBuffer()
+		return b.Window == 0 && q > 0 && !can, err
 	})
 	if err != nil && !errors.Is(err, errNever) {
 		return err
 	}
-	b := r.near.ReceiveBuffer()
 	r.show(q, b, 0)
 	st.check("our receive buffer is full and the window is 0", b.Window == 0 && b.Queued >= b.Size*9/10,
 		"%s of %s bytes queued, window %d", count(b.Queued), count(b.Size), b.Window)
@@ -120,7 +120,12 @@ func (r *reading) reopened(ctx context.Context) error {
 	if _, err := io.CopyN(io.Discard, struct{ io.Reader }{r.near}, int64(half-little)); err != nil {
 		return err
 	}
-	if err := until(ctx, func() (bool, error) { return r.near.ReceiveBuffer().Window > 0, nil }); err != nil {
+	// The far end fills the window again at once: look until it is seen open.
+	var b socketapi.ReceiveBuffer
+	if err := until(ctx, func() (bool, error) {
+		b = r.near.ReceiveBuffer()
+		return b.Window > 0, nil
+	}); err != nil {
 		st.check("reading reopens the window", false, "%v", err)
 		return nil
 	}
@@ -128,7 +133,6 @@ func (r *reading) reopened(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b := r.near.ReceiveBuffer()
 	r.show(q, b, half)
 	st.check("reading reopens the window", b.Window > 0, "after %s bytes read it is %s", count(half), count(b.Window))
 

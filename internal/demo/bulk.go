@@ -50,6 +50,12 @@ func (st *story) bulk(ctx context.Context) error {
 			return err
 		}
 		d := after.minus(before)
+		if !st.report.Kernel {
+			// Two of our own stacks on one machine, without a D-SACK to tell a
+			// probe from a loss: worth saying, not worth a verdict.
+			st.say("        sent again: tapstack %d, %s %d segments", d.ours, st.far.name(), d.theirs)
+			continue
+		}
 		st.check("no retransmission of ours beyond what was lost", d.ours <= d.ourDrops+d.theirDrops+d.needless,
 			"sent again: tapstack %d (%d of them needless, said the receiver), %s %d segments; lost: %d at our device, %d on the %s's side",
 			d.ours, d.needless, st.far.name(), d.theirs, d.ourDrops, d.theirDrops, st.far.name())
@@ -91,6 +97,8 @@ func (st *story) move(ctx context.Context, l net.Listener, dial func(context.Con
 	}
 	defer out.Close()
 	defer in.Close()
+	// Ctrl-C ends it at once.
+	defer context.AfterFunc(ctx, func() { _ = out.Close(); _ = in.Close() })()
 
 	type sent struct {
 		sum string

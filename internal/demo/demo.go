@@ -59,6 +59,14 @@ type Check struct {
 	Gbps   float64 `json:"gbps,omitempty"` // where bytes were moved and timed
 }
 
+// NoTAPError says why there is no TAP, to somebody who asked for one.
+type NoTAPError struct{ Err error }
+
+func (e *NoTAPError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the reason.
+func (e *NoTAPError) Unwrap() error { return e.Err }
+
 // Addresses of the two ends.
 var (
 	ours4, ours6     = netip.MustParsePrefix("192.168.77.2/24"), netip.MustParsePrefix("fd00:77::2/64")
@@ -114,7 +122,7 @@ func (st *story) open() error {
 			return nil
 		}
 		if st.cfg.Device == "tap" {
-			return err
+			return &NoTAPError{err}
 		}
 		st.report.Note = err.Error()
 		st.say("No TAP device: %v.", err)
@@ -209,7 +217,11 @@ func (st *story) tell(ctx context.Context) error {
 			return ctx.Err()
 		}
 		st.title("%d. %s", i+1, chapter.title)
-		if err := chapter.tell(ctx); err != nil {
+		err := chapter.tell(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err() // what has failed since is not the stack's doing
+		}
+		if err != nil {
 			st.check(chapter.title, false, "%v", err)
 		}
 	}

@@ -150,8 +150,11 @@ func talkEcho(c net.Conn) (string, error) {
 		return "", err
 	}
 	heard, err := io.ReadAll(c)
-	if err != nil || string(heard) != said {
-		return "", fmt.Errorf("said %q, heard %q: %w", said, heard, err)
+	if err != nil {
+		return "", err
+	}
+	if string(heard) != said {
+		return "", fmt.Errorf("said %q, heard %q", said, heard)
 	}
 	return "what was sent came back, and then the FIN", nil
 }
@@ -164,8 +167,12 @@ func talkDiscard(c net.Conn) (string, error) {
 	if err := c.(closeWriter).CloseWrite(); err != nil {
 		return "", err
 	}
-	if back, err := io.ReadAll(c); err != nil || len(back) != 0 {
-		return "", fmt.Errorf("%d bytes came back: %w", len(back), err)
+	back, err := io.ReadAll(c)
+	if err != nil {
+		return "", err
+	}
+	if len(back) != 0 {
+		return "", fmt.Errorf("%d bytes came back", len(back))
 	}
 	return fmt.Sprintf("took %d bytes and closed when we had", n), nil
 }
@@ -193,8 +200,11 @@ func talkHTTP(c net.Conn) (string, error) {
 	}
 	defer resp.Body.Close()
 	page, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK || len(page) == 0 {
-		return "", fmt.Errorf("%s, %d bytes: %w", resp.Status, len(page), err)
+	if err != nil {
+		return "", err
+	}
+	if resp.StatusCode != http.StatusOK || len(page) == 0 {
+		return "", fmt.Errorf("%s, a page of %d bytes", resp.Status, len(page))
 	}
 	return fmt.Sprintf("%s, a page of %d bytes", resp.Status, len(page)), nil
 }

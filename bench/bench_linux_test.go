@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"tapstack/internal/netns"
+	"tapstack/internal/netns/netnstest"
+)
+
+func TestMain(m *testing.M) {
+	if playRole(os.Args) { // the measured processes are this program again
+		return
+	}
+	os.Exit(netnstest.Main(m))
+}
+
+// TestRun measures the headline on every target, too shortly to mean anything.
+func TestRun(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a quarter of a minute")
+	}
+	ns := netnstest.Need(t)
+	if _, err := os.Stat("/dev/net/tun"); err != nil {
+		netnstest.Skip(t, err)
+	}
+	cfg := config{
+		rounds: 1, warm: 50 * time.Millisecond, span: 50 * time.Millisecond, idle: 50 * time.Millisecond, conns: 50,
+		only: regexp.MustCompile(`^([a-z]+_[rt]x|rtt_p.._us|http_rps|conn_rate|udp_.*|mem_.*|idle_cpu|tcp_rx_v6)$`), targets: targets, out: t.TempDir(), verbose: testing.Verbose(),
+	}
+	var rep *report
+	err := ns.Do(func() (err error) { rep, err = run(t.Context(), cfg, io.Discard); return err })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(rep.failures) > 0 {
+		t.Errorf("failed:\n%s", strings.Join(rep.failures, "\n"))
+	}
+	for _, x := range rep.results {
+		for _, target := range targets {
+			if len(x.Runs[target]) != 1 {
+				t.Errorf("%s on %s: measured %d times, want once", x.Workload, target, len(x.Runs[target]))
+			}
+		}
+	}
+}
+
+// TestInterrupt: nothing is left of a measurement that is cut short.
+func TestInterrupt(t *testing.T) {
+	netnstest.Need(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	p, err := newPair(ctx, "kernel", headline, [2]int{-1, -1}, false)
+	if err != nil {
+		netnstest.Skip(t, err)
+	}
+	defer p.close()
+	time.AfterFunc(50*time.Millisecond, cancel)
+	_, err = bulkIn(1, false)(ctx, p, config{warm: time.Minute, span: time.Minute})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("%v, want context.Canceled", err)
+	}
+	for _, proc := range []*process{p.peer, p.sut} {
+		select {
+		case <-proc.done:
+		default:
+			t.Errorf("the %s is still running", proc.role)
+		}
+	}
+}
+
+// TestUnknownTarget: a target that cannot be opened says why.
+func TestUnknownTarget(t *testing.T) {
+	netnstest.Need(t)
+	_, err := newPair(t.Context(), "nothing", headline, [2]int{-1, -1}, false)
+	var no *netns.UnavailableError
+	if errors.As(err, &no) {
+		netnstest.Skip(t, err)
+	}
+	if err == nil || !strings.Contains(err.Error(), `no target "nothing"`) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestFlags(t *testing.T) {
+	for _, bad := range []string{"-rounds=0", "-seconds=0", "-run=(", "-conns=0", "more"} {
+		if _, err := parseFlags([]string{bad}, io.Discard); err == nil {
+			t.Errorf("%s is accepted", bad)
+		}
+	}
+	cfg, err := parseFlags([]string{"-quick"}, io.Discard)
+	if err != nil || cfg.rounds != 1 || cfg.span >= time.Second {
+		t.Errorf("-quick: %+v, %v", cfg, err)
+	}
+}
+
+func TestWorkloadNames(t *testing.T) {
+	have := make(map[string]bool)
+	for _, j := range allJobs([]string{"bbr"}) {
+		for _, m := range j.metrics {
+			name := m.name + j.under.suffix
+			if have[name] {
+				t.Errorf("%s is measured twice", name)
+			}
+			have[name] = true
+		}
+	}
+	for _, name := range []string{
+		"tcp_rx", "tcp_tx", "tcp_rx_4", "tcp_tx_4", "tcp_rx_v6", "tcp_tx_v6", "rtt_p50_us", "rtt_p99_us",
+		"rtt_p50_us_nospin", "rtt_p99_us_nospin", "http_rps", "conn_rate", "udp_rx_pps", "udp_tx_pps",
+		"mem_per_conn", "cpu_per_gb_rx", "cpu_per_gb_tx", "idle_cpu", "tcp_rx_unpinned", "tcp_tx_bbr",
+	} {
+		if !have[name] {
+			t.Errorf("no workload %s", name)
+		}
+	}
+}
+
+func TestParseCPU(t *testing.T) {
+	got, err := parseCPU("cpu  100 20 300 4000 50 6 70 8 9 10\ncpu0 1 1 1 1 1 1 1 1 1 1\n")
+	if err != nil || got != 4.96 {
+		t.Errorf("%v, %v, want 4.96", got, err)
+	}
+	for _, bad := range []string{"", "cpu 1 2 3", "intr 1 2 3 4 5 6 7 8", "cpu a b c d e f g h"} {
+		if _, err := parseCPU(bad); err == nil {
+			t.Errorf("%q is accepted", bad)
+		}
+	}
+}
+
+func TestResponseLength(t *testing.T) {
+	const whole = "HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 5\r\nX: y\r\n\r\n"
+	if n, err := responseLength([]byte(whole + "hel")); err != nil || n != len(whole)+5 {
+		t.Errorf("%d, %v, want %d", n, err, len(whole)+5)
+	}
+	if n, err := responseLength([]byte(whole[:len(whole)-2])); err != nil || n != 0 {
+		t.Errorf("incomplete: %d, %v, want 0", n, err)
+	}
+	for _, bad := range []string{"HTTP/1.1 404 Not Found\r\n\r\n", "HTTP/1.1 200 OK\r\nDate: now\r\n\r\n"} {
+		if _, err := responseLength([]byte(bad)); err == nil {
+			t.Errorf("%q is accepted", bad)
+		}
+	}
+}

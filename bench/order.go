@@ -1,0 +1,40 @@
+package main
+
+import "time"
+
+// order is what the coordinator tells a process to do: one line of JSON on its
+// standard input. The process obeys one at a time and replies to each with an
+// [answer], one line on its standard output.
+type order struct {
+	Op string
+
+	// For "open", to the system under test.
+	Target string `json:",omitempty"`
+	NoSpin bool   `json:",omitempty"`
+
+	// Warm is how long the load runs before it counts, Span how long it counts.
+	Warm, Span time.Duration
+
+	V6 bool `json:",omitempty"`
+	N  int  `json:",omitempty"` // flows or connections
+
+	File string `json:",omitempty"` // of "start profile"
+}
+
+// answer is what a process has to report.
+type answer struct {
+	Err string `json:",omitempty"`
+
+	// Count is what arrived (bytes, datagrams, requests, connections) in
+	// Seconds, and CPU the seconds that the whole machine worked meanwhile.
+	Count, Seconds, CPU float64
+
+	P50, P99 float64 // round trips, in microseconds
+
+	Memory float64 // bytes
+
+	Text string `json:",omitempty"` // a description
+}
+
+// rate is arrivals per second.
+func (a answer) rate() float64 { return a.Count / a.Seconds }
