@@ -118,10 +118,8 @@ func coverageOf(ep *tcp.Endpoint) (c coverage) {
 }
 
 func (c coverage) overlaps(d coverage) bool {
-	if c.port != d.port || !(c.v4 && d.v4 || c.v6 && d.v6) {
-		return false
-	}
-	return c.addr.BitLen() == 0 || d.addr.BitLen() == 0 || c.addr == d.addr
+	common := c.v4 && d.v4 || c.v6 && d.v6
+	return c.port == d.port && common && (c.addr.BitLen() == 0 || d.addr.BitLen() == 0 || c.addr == d.addr)
 }
 
 // Accept waits for the next connection.

@@ -222,7 +222,7 @@ func isEchoReply(frame []byte) bool {
 		return h.TransportProtocol() == header.ICMPv4ProtocolNumber && header.ICMPv4(h.Payload()).Type() == header.ICMPv4EchoReply
 	case header.IPv6ProtocolNumber:
 		h := header.IPv6(packet)
-		return h.TransportProtocol() == header.ICMPv6ProtocolNumber && header.ICMPv6(h.Payload()).Type() == header.ICMPv6EchoReply
+		return h.NextHeader() == uint8(header.ICMPv6ProtocolNumber) && header.ICMPv6(h.Payload()).Type() == header.ICMPv6EchoReply
 	default:
 		return false
 	}

@@ -4,7 +4,7 @@ package stack
 //
 //	in:  readLoop -> receive -> deliver -> gVisor's network endpoint
 //	                   (a USO frame first through cutUSO)
-//	out: gVisor's network endpoint -> WritePackets -> write -> outgoing
+//	out: gVisor's network endpoint -> noQueue -> write -> outgoing
 
 import (
 	"errors"
@@ -57,6 +57,8 @@ type txScratch struct{ bufs [][]byte }
 var (
 	_ netstack.LinkEndpoint = (*link)(nil)
 	_ netstack.GSOEndpoint  = (*link)(nil)
+
+	_ netstack.QueueingDiscipline = noQueue{}
 )
 
 func newLink(dev tap.Device, addr tcpip.LinkAddress, onDead func(error)) *link {
@@ -176,8 +178,7 @@ func (l *link) deliver(proto tcpip.NetworkProtocolNumber, pkt *netstack.PacketBu
 	l.unvouched.Unlock()
 }
 
-// WritePackets implements netstack.LinkWriter. A full device counts as a
-// packet lost below IP: TCP sees ENOBUFS and sends again later.
+// WritePackets implements netstack.LinkWriter, for whoever has several packets.
 func (l *link) WritePackets(pkts netstack.PacketBufferList) (int, tcpip.Error) {
 	for i, pkt := range pkts.AsSlice() {
 		if err := l.write(pkt); err != nil {
@@ -187,6 +188,16 @@ func (l *link) WritePackets(pkts netstack.PacketBufferList) (int, tcpip.Error) {
 	return pkts.Len(), nil
 }
 
+// noQueue is the queueing discipline between gVisor and the link: none. The
+// device waits when it is full, and a queue before it would only hide that.
+// gVisor's own way of not having one allocates a list for every packet.
+type noQueue struct{ l *link }
+
+func (q noQueue) WritePacket(pkt *netstack.PacketBuffer) tcpip.Error { return q.l.write(pkt) }
+func (noQueue) Close()                                               {}
+
+// write passes one packet on. A full device counts as a packet lost below IP:
+// TCP sees ENOBUFS and sends again later.
 func (l *link) write(pkt *netstack.PacketBuffer) tcpip.Error {
 	s := l.scratch.Get().(*txScratch)
 	defer func() {

@@ -85,7 +85,7 @@ func (c *Config) nameOr(made string) string {
 
 // defaultSpin is how long a reader spins. Round trips through the kernel on
 // another core come back within it, sleeping and waking does not.
-const defaultSpin = 50 * time.Microsecond
+const defaultSpin = 100 * time.Microsecond
 
 func (c *Config) spin() time.Duration {
 	if c.Spin == 0 {

@@ -211,7 +211,7 @@ type Config struct {
 
 	// Spin is how long a reader looks again before it sleeps, if frames have
 	// been coming that fast: up to this much CPU time for each pause in the
-	// traffic, against 30 to 60 us of latency. 0 means 50 us, less than 0 never
+	// traffic, against 30 to 60 us of latency. 0 means 100 us, less than 0 never
 	// spins.
 	Spin time.Duration
 }

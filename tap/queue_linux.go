@@ -271,7 +271,7 @@ func (t *transfer) unload() {
 // eight pieces.
 func (t *transfer) call(trap, fd uintptr) {
 	for {
-		n, _, errno := unix.Syscall(trap, fd, uintptr(unsafe.Pointer(&t.iov[0])), uintptr(len(t.iov)))
+		n, _, errno := unix.RawSyscall(trap, fd, uintptr(unsafe.Pointer(&t.iov[0])), uintptr(len(t.iov)))
 		t.n, t.errno = int(n), errno
 		if errno != unix.EINTR {
 			return

@@ -5,15 +5,23 @@ import "time"
 // spinner decides how long a reader looks again before it sleeps. Waking a
 // sleeping thread on another core costs 30 to 60 us, several times what a round
 // trip through the kernel does; looking costs the CPU meanwhile. So a reader
-// looks again for up to limit, but only where that has just been seen to help:
-// if the last wait was over soon. An idle queue's reader sleeps at once.
+// looks again for up to limit, but only while that helps: after a few waits
+// that were too long to spin through it sleeps at once, and tries again every
+// now and then, lest waits that are long only because it sleeps keep it from
+// ever finding out.
 type spinner struct {
 	limit time.Duration // 0 never spins
 
 	waiting bool
 	since   time.Time // when this wait began
-	futile  bool      // the last wait was too long to spin through
+	misses  int       // waits in a row that were longer than limit
+	skipped int       // waits in a row not spun through
 }
+
+const (
+	maxMisses = 3 // spins in vain before it gives up
+	maxSkips  = 8 // waits until it tries again
+)
 
 // again is asked after every look that found nothing. It reports whether to
 // look again rather than sleep.
@@ -22,19 +30,30 @@ func (s *spinner) again() bool {
 		return false
 	}
 	now := time.Now()
-	if !s.waiting {
-		s.waiting, s.since = true, now
-		return !s.futile
+	if s.waiting {
+		return now.Sub(s.since) < s.limit
 	}
-	return !s.futile && now.Sub(s.since) < s.limit
+	s.waiting, s.since = true, now
+	if s.misses < maxMisses {
+		return true
+	}
+	s.skipped++
+	if s.skipped < maxSkips {
+		return false
+	}
+	s.skipped = 0
+	return true
 }
 
 // got says that a look has found something.
 func (s *spinner) got() {
-	if s.waiting {
-		s.waiting = false
-		// Twice the limit: a sleep that was hardly longer than the spin would
-		// have been is a reason to spin the next time.
-		s.futile = time.Since(s.since) > 2*s.limit
+	if !s.waiting {
+		return
+	}
+	s.waiting = false
+	if time.Since(s.since) <= s.limit {
+		s.misses, s.skipped = 0, 0
+	} else if s.misses < maxMisses {
+		s.misses++
 	}
 }

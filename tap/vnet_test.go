@@ -68,3 +68,26 @@ func FuzzVnetHeader(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkVnetHeader(b *testing.B) {
+	off := Offload{NeedsCsum: true, CsumStart: 34, CsumOffset: 16, HdrLen: 66, GSO: GSOTCPv4, GSOSize: 1448}
+	var hdr [vnetHdrLen]byte
+	b.ReportAllocs()
+	for b.Loop() {
+		encodeVnet(hdr[:], off)
+		if got, bad := decodeVnet(hdr[:]); bad != nil || got != off {
+			b.Fatal(got, bad)
+		}
+	}
+}
+
+func BenchmarkCheck(b *testing.B) {
+	all := Offloads{Csum: true, TSO4: true, TSO6: true, USO: true, ECN: true}
+	off := Offload{NeedsCsum: true, CsumStart: 34, CsumOffset: 16, HdrLen: 66, GSO: GSOTCPv4, GSOSize: 1448}
+	b.ReportAllocs()
+	for b.Loop() {
+		if off.check(65_226, 1500, all) != nil {
+			b.Fatal("refused")
+		}
+	}
+}

@@ -1,0 +1,128 @@
+package stack
+
+import (
+	"net"
+	"testing"
+
+	"gvisor.dev/gvisor/pkg/buffer"
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	netstack "gvisor.dev/gvisor/pkg/tcpip/stack"
+
+	"tapstack/tap"
+)
+
+// sinkDevice takes every frame and has none: what is left is the cost of the
+// link endpoint.
+type sinkDevice struct{ last tap.Offload }
+
+func (*sinkDevice) Name() string           { return "sink" }
+func (*sinkDevice) MTU() int               { return 1500 }
+func (d *sinkDevice) Queues() []tap.Queue  { return []tap.Queue{d} }
+func (*sinkDevice) Offloads() tap.Offloads { return tap.Offloads{Csum: true, TSO4: true, TSO6: true} }
+func (*sinkDevice) Stats() tap.Stats       { return tap.Stats{} }
+func (*sinkDevice) Close() error           { return nil }
+func (*sinkDevice) Read([][]byte) (int, tap.Offload, error) {
+	return 0, tap.Offload{}, net.ErrClosed
+}
+
+func (d *sinkDevice) Write(_ [][]byte, off tap.Offload) error {
+	d.last = off
+	return nil
+}
+
+// nobody is the network layer of a link under test.
+type nobody struct{ packets int }
+
+func (n *nobody) DeliverNetworkPacket(tcpip.NetworkProtocolNumber, *netstack.PacketBuffer) {
+	n.packets++
+}
+func (*nobody) DeliverLinkPacket(tcpip.NetworkProtocolNumber, *netstack.PacketBuffer) {}
+
+const testAddr = tcpip.LinkAddress("\x02\x00\x00\x00\x00\x01")
+
+// tcpPacket is an outgoing segment of n payload bytes as gVisor hands it over.
+func tcpPacket(n int) *netstack.PacketBuffer {
+	pkt := netstack.NewPacketBuffer(netstack.PacketBufferOptions{
+		ReserveHeaderBytes: header.EthernetMinimumSize + header.IPv4MinimumSize + header.TCPMinimumSize,
+		Payload:            buffer.MakeWithView(buffer.NewViewSize(n)),
+	})
+	pkt.TransportHeader().Push(header.TCPMinimumSize)
+	pkt.NetworkHeader().Push(header.IPv4MinimumSize)
+	pkt.NetworkProtocolNumber = header.IPv4ProtocolNumber
+	pkt.GSOOptions = netstack.GSO{
+		Type: netstack.GSOTCPv4, NeedsCsum: true, CsumOffset: header.TCPChecksumOffset,
+		MSS: 1460, L3HdrLen: header.IPv4MinimumSize,
+	}
+	return pkt
+}
+
+// TestOutgoing: what the device is told, also after the MTU has become smaller
+// than what the connection's MSS was made for.
+func TestOutgoing(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		payload  int
+		mtu      uint32
+		gso      tap.GSOType
+		gsoSize  uint16
+		needCsum bool
+	}{
+		{"one segment", 1460, 1500, tap.GSONone, 0, true},
+		{"many segments", 14_600, 1500, tap.GSOTCPv4, 1460, true},
+		{"many segments, MTU now smaller", 14_600, 1300, tap.GSOTCPv4, 1260, true},
+		{"one segment, MTU now smaller", 1460, 1300, tap.GSOTCPv4, 1260, true},
+		{"many segments, MTU now larger", 14_600, 9000, tap.GSOTCPv4, 1460, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dev := &sinkDevice{}
+			l := newLink(dev, testAddr, nil)
+			l.SetMTU(c.mtu)
+			pkt := tcpPacket(c.payload)
+			l.AddHeader(pkt)
+			if err := l.write(pkt); err != nil {
+				t.Fatal(err)
+			}
+			pkt.DecRef()
+			if got := dev.last; got.GSO != c.gso || got.GSOSize != c.gsoSize || got.NeedsCsum != c.needCsum || got.CsumStart != 34 {
+				t.Errorf("%+v", got)
+			}
+			if err := dev.last.Check(c.payload+54, int(c.mtu), dev.Offloads()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func BenchmarkLinkOut(b *testing.B) {
+	for name, n := range map[string]int{"1448": 1448, "64K": 65_160} {
+		b.Run(name, func(b *testing.B) {
+			l := newLink(&sinkDevice{}, testAddr, nil)
+			pkt := tcpPacket(n)
+			defer pkt.DecRef()
+			l.AddHeader(pkt)
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := l.write(pkt); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkLinkIn(b *testing.B) {
+	for name, n := range map[string]int{"60": 60, "1514": 1514, "9014": 9014, "64K": 65_226} {
+		b.Run(name, func(b *testing.B) {
+			l := newLink(&sinkDevice{}, testAddr, nil)
+			l.Attach(&nobody{})
+			rx := newRxBuffer()
+			defer rx.release()
+			b.ReportAllocs()
+			for b.Loop() {
+				copy(rx.bufs[0], testAddr)
+				l.receive(rx.take(n), tap.Offload{NeedsCsum: true})
+			}
+		})
+	}
+}
