@@ -78,6 +78,7 @@ micro: go ## run the micro-benchmarks that match BENCH (all)
 
 .PHONY: ci
 ci: export TAPSTACK_REQUIRE_TAP = 1
+ci: export TAPSTACK_REQUIRE_TOOLS = 1
 ci: ## all that a change has to pass, stage by stage
 	@report=; \
 	for stage in setup tidy fmt vet lint cross test demo; do \
@@ -97,6 +98,7 @@ clean: ## remove what make built and fetched
 
 .PHONY: setup
 setup: go bin/golangci-lint
+	@for tool in tcpdump tshark; do command -v $$tool >/dev/null || .ci/apt.sh $$tool; done
 	@go version; .ci/race.sh >/dev/null; bin/golangci-lint version
 
 .PHONY: go
