@@ -19,9 +19,10 @@ type job struct {
 	run    func(context.Context, *pair, config) ([]float64, error) // one number for each metric
 }
 
-// The headline is measured with the plainest congestion control: others pace,
-// and their pacing would decide what is measured.
-var headline = condition{congestion: "reno"}
+// The headline is measured with the plainest congestion control on both sides:
+// others pace, or leave slow start early, and that would decide what is
+// measured.
+var headline = condition{congestion: "reno", own: "reno"}
 
 // Numbers of flows, connections, clients.
 const (
@@ -67,8 +68,9 @@ func allJobs(congestions []string) []job {
 			}
 		}
 	}
-	again(condition{suffix: "_nospin", congestion: headline.congestion, noSpin: true}, rtt50.name)
-	again(condition{suffix: "_unpinned", congestion: headline.congestion, unpinned: true},
+	again(condition{suffix: "_nospin", congestion: headline.congestion, own: headline.own, noSpin: true}, rtt50.name)
+	again(condition{suffix: "_default", congestion: headline.congestion}, tcpTx.name, tcpTx4.name)
+	again(condition{suffix: "_unpinned", congestion: headline.congestion, own: headline.own, unpinned: true},
 		tcpRx.name, tcpTx.name, rtt50.name, rps.name, connRate.name)
 	for _, name := range congestions {
 		again(condition{suffix: "_" + name, congestion: name}, tcpRx.name, tcpTx.name)

@@ -25,16 +25,16 @@ type network interface {
 var targets = []string{"tapstack", "kernel", "plain"}
 
 // openNetwork opens the target of that name in the process's namespace.
-func openNetwork(target string, noSpin bool) (network, error) {
-	switch target {
+func openNetwork(o order) (network, error) {
+	switch o.Target {
 	case "tapstack":
-		return openTapstack(noSpin)
+		return openTapstack(o.NoSpin, o.Congestion)
 	case "kernel":
 		return kernel{}, nil
 	case "plain":
 		return openNaive()
 	}
-	return nil, fmt.Errorf("no target %q", target)
+	return nil, fmt.Errorf("no target %q", o.Target)
 }
 
 // The two ends of the link, TAP or veth.

@@ -11,6 +11,8 @@ type order struct {
 	// For "open", to the system under test.
 	Target string `json:",omitempty"`
 	NoSpin bool   `json:",omitempty"`
+	// Congestion is the stack's congestion control, "" for its default.
+	Congestion string `json:",omitempty"`
 
 	// Warm is how long the load runs before it counts, Span how long it counts.
 	Warm, Span time.Duration

@@ -15,6 +15,7 @@ type condition struct {
 	suffix     string // of the workloads' names, empty for the headline
 	unpinned   bool   // the scheduler chooses the cores
 	congestion string // of the kernel's sockets: net.ipv4.tcp_congestion_control
+	own        string // tapstack's; "" is its default
 	noSpin     bool   // tapstack's reader sleeps at once
 }
 
@@ -58,7 +59,7 @@ func newPair(ctx context.Context, target string, c condition, cores [2]int, verb
 	if p.sut, err = startProcess(sutNS, "sut", cores[1], verbose); err != nil {
 		return nil, err
 	}
-	a, err := p.sut.call(ctx, order{Op: "open", Target: target, NoSpin: c.noSpin})
+	a, err := p.sut.call(ctx, order{Op: "open", Target: target, NoSpin: c.noSpin, Congestion: c.own})
 	p.about = a.Text
 	return p, err
 }

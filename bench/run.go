@@ -91,7 +91,7 @@ func (r *runner) prepare(jobs []job, cc congestion) {
 	}
 	r.report.facts = append(machineFacts(),
 		fact{"cores used", cores},
-		fact{"congestion control", fmt.Sprintf("%s on the kernel's sockets, but where a workload's name says another; tapstack has cubic, plain reno, their defaults. %s",
+		fact{"congestion control", fmt.Sprintf("%s on both sides, but where a workload's name says another for the kernel's sockets; tapstack has its default there, cubic, and in _default. %s",
 			headline.congestion, cc.note)},
 		fact{"measured", fmt.Sprintf("%s, %d rounds of %v each", r.start.Format("2006-01-02 15:04"), r.cfg.rounds, r.cfg.span)},
 	)

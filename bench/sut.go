@@ -59,7 +59,7 @@ func (s *sut) do(o order) (answer, error) {
 // open starts the network and every service on it.
 func (s *sut) open(o order) (answer, error) {
 	var err error
-	if s.network, err = openNetwork(o.Target, o.NoSpin); err != nil {
+	if s.network, err = openNetwork(o); err != nil {
 		return answer{}, err
 	}
 	page := make([]byte, pageSize)

@@ -13,13 +13,14 @@ import (
 	"tapstack/tap"
 )
 
-// ours is the target "tapstack": everything at its defaults.
+// ours is the target "tapstack": everything at its defaults, but for the
+// congestion control, which is that of the kernel's sockets where we have it.
 type ours struct {
 	*stack.Stack
 	about tap.Description
 }
 
-func openTapstack(noSpin bool) (network, error) {
+func openTapstack(noSpin bool, congestion string) (network, error) {
 	cfg := &tap.Config{Host: []netip.Prefix{peer4, peer6}}
 	if noSpin {
 		cfg.Spin = -1
@@ -28,7 +29,7 @@ func openTapstack(noSpin bool) (network, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := stack.New(nil)
+	s, err := stack.New(&stack.Config{TCP: stack.TCPConfig{CongestionControl: congestion}})
 	if err != nil {
 		return nil, errors.Join(err, dev.Close())
 	}

@@ -18,6 +18,7 @@
 // that tears the stack down. [Stack.Close] waits for all of them.
 //
 // Errors are errnos (see [Errno]); gVisor's own error type never leaves this
-// package. To see what the stack drops, read [Stack.Stats]: every cause has a
-// counter, nothing is logged.
+// package. To see what the stack drops, read [Stack.Stats]: nothing is logged.
+// gVisor's own log is switched off, for the process, unless GVISOR_LOG is set
+// in the environment.
 package stack

@@ -34,10 +34,11 @@ type TCPStats struct {
 	SegmentsSent, SegmentsReceived uint64
 
 	// Retransmits are segments sent again; of these, FastRetransmits were
-	// found lost by SACK or RACK and RTOs by the timer. TailLossProbes are
-	// the losses that a probe, sent when an acknowledgement stayed out,
-	// brought to light (RFC 8985, 7).
-	Retransmits, FastRetransmits, RTOs, TailLossProbes uint64
+	// found lost by SACK or RACK and RTOs by the timer. TLPRecoveries are
+	// the losses that a tail loss probe brought to light (RFC 8985, 7). The
+	// probes themselves are among Retransmits; gVisor does not count them
+	// apart, so the causes need not add up.
+	Retransmits, FastRetransmits, RTOs, TLPRecoveries uint64
 
 	// DSACKs are acknowledgements that reported a duplicate (RFC 2883): a
 	// retransmission was needless.
@@ -90,7 +91,7 @@ func (s *Stack) Stats() Stats {
 			Retransmits:      t.Retransmits.Value(),
 			FastRetransmits:  t.FastRetransmit.Value(),
 			RTOs:             t.Timeouts.Value(),
-			TailLossProbes:   t.TLPRecovery.Value(),
+			TLPRecoveries:    t.TLPRecovery.Value(),
 			DSACKs:           t.SegmentsAckedWithDSACK.Value(),
 			SendErrors:       t.SegmentSendErrors.Value(),
 			ResetsSent:       t.ResetsSent.Value(),

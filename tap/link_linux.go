@@ -65,7 +65,12 @@ func rename(h *netlink.Handle, link netlink.Link, name string) error {
 	}
 	err := h.LinkSetName(link, name)
 	if errors.Is(err, unix.EEXIST) {
-		return fmt.Errorf("interface %s exists already: choose another name, or remove it with \"ip link del %s\" (%w)", name, name, err)
+		advice := ""
+		// Only a TAP may be one of ours, left behind: not eth0.
+		if old, e := h.LinkByName(name); e == nil && old.Type() == "tuntap" {
+			advice = fmt.Sprintf(", or remove it with \"ip link del %s\"", name)
+		}
+		return fmt.Errorf("interface %s exists already: choose another name%s (%w)", name, advice, err)
 	}
 	if err != nil {
 		return fmt.Errorf("rename %s to %s: %w", link.Attrs().Name, name, err)

@@ -145,6 +145,11 @@ func (s *Services) opened(name string, addr net.Addr, l interface{ Close() error
 
 // ended logs why a service takes nothing any more, unless it was told to.
 func (s *Services) ended(name string, err error) {
+	select {
+	case <-s.stack.Done():
+		return // with the stack, whose reason is told elsewhere
+	default:
+	}
 	if !errors.Is(err, net.ErrClosed) && !errors.Is(err, http.ErrServerClosed) {
 		s.log.Error("service ended", "service", name, "err", err)
 	}

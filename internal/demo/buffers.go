@@ -196,7 +196,7 @@ type writing struct {
 // full: we write until our send buffer has no room and Write waits.
 func (w *writing) full(ctx context.Context) error {
 	st := w.st
-	st.say("  We write %s to a %s that does not read.", size(much), st.far.name())
+	st.say("  We write to a %s that does not read, until Write waits.", st.far.name())
 	// Twice, because Write may wait although there is room: gVisor wakes it
 	// when half the buffer is free. Called again, it fills what is left.
 	r := noise(8, much)
@@ -214,7 +214,7 @@ func (w *writing) full(ctx context.Context) error {
 	b := w.near.SendBuffer()
 	w.show(b, farQueue, 0)
 	st.check("our send buffer is full and Write waits", waited && b.Free == 0,
-		"%s of %s bytes queued; Write has taken %s of %s", count(b.Queued), count(b.Size), count(w.taken), count(much))
+		"%s of %s bytes queued; Write has taken %s", count(b.Queued), count(b.Size), count(w.taken))
 	st.check("the "+st.far.name()+" has closed its window", b.Window == 0, "window %d, %s bytes unsent", b.Window, count(b.Unsent))
 	st.check("what is acknowledged is in its receive buffer", w.taken-b.Queued == farQueue,
 		"%s taken - %s queued = %s acknowledged; its receive queue has %s, its application 0",

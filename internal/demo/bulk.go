@@ -56,7 +56,7 @@ func (st *story) bulk(ctx context.Context) error {
 			st.say("        sent again: tapstack %d, %s %d segments", d.ours, st.far.name(), d.theirs)
 			continue
 		}
-		st.check("no retransmission of ours beyond what was lost", d.ours <= d.ourDrops+d.theirDrops+d.needless,
+		st.check("no retransmission of ours beyond what was lost, "+c.from+" to "+c.to, d.ours <= d.ourDrops+d.theirDrops+d.needless,
 			"sent again: tapstack %d (%d of them needless, said the receiver), %s %d segments; lost: %d at our device, %d on the %s's side",
 			d.ours, d.needless, st.far.name(), d.theirs, d.ourDrops, d.theirDrops, st.far.name())
 	}
