@@ -74,7 +74,8 @@ func TestCaptureOfData(t *testing.T) {
 				}
 				t.Skip("no tcpdump: apt-get install tcpdump")
 			}
-			out, err := exec.CommandContext(t.Context(), tcpdump, "-vvnr", file, "tcp").Output()
+			// -Z: in a user namespace there is nobody else to become.
+			out, err := exec.CommandContext(t.Context(), tcpdump, "-Z", "root", "-vvnr", file, "tcp").Output()
 			if err != nil {
 				t.Fatal(err)
 			}

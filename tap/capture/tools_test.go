@@ -57,7 +57,8 @@ func TestTools(t *testing.T) {
 		args []string
 		want []string // in this order
 	}{
-		{"tcpdump", []string{"-nn", "-vv", "-tttt", "--time-stamp-precision=nano", "-r", path}, []string{
+		// -Z: in a user namespace there is nobody else to become.
+		{"tcpdump", []string{"-Z", "root", "-nn", "-vv", "-tttt", "--time-stamp-precision=nano", "-r", path}, []string{
 			"reading from file", "EN10MB",
 			"22:13:20.123458791", "192.0.2.1.1000 > 192.0.2.2.1000", "[bad udp cksum", "length 8",
 			"22:13:20.123459792", "192.0.2.2.1000 > 192.0.2.1.1000", "[udp sum ok]", "length 9",
