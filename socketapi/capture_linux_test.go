@@ -74,10 +74,14 @@ func TestCaptureOfData(t *testing.T) {
 				}
 				t.Skip("no tcpdump: apt-get install tcpdump")
 			}
-			// -Z: in a user namespace there is nobody else to become.
-			out, err := exec.CommandContext(t.Context(), tcpdump, "-Z", "root", "-vvnr", file, "tcp").Output()
+			out, err := exec.CommandContext(t.Context(), tcpdump, "-vvnr", file, "tcp").CombinedOutput()
+			if strings.Contains(string(out), "Couldn't change to") {
+				// An ordinary user's test runs as root of a user namespace, and
+				// there tcpdump may not become anybody else.
+				t.Skipf("tcpdump will not run as root of a user namespace: %s", out)
+			}
 			if err != nil {
-				t.Fatal(err)
+				t.Fatalf("%v\n%s", err, out)
 			}
 			if n := strings.Count(string(out), "incorrect"); n != partial {
 				t.Errorf("tcpdump finds %d wrong checksums, %d were left to an offload", n, partial)

@@ -24,6 +24,11 @@ func needTool(t *testing.T, name string, args ...string) string {
 	cmd := exec.CommandContext(t.Context(), path, args...)
 	cmd.Env = append(os.Environ(), "TZ=UTC")
 	out, err := cmd.CombinedOutput()
+	if strings.Contains(string(out), "Couldn't change to") {
+		// An ordinary user's test runs as root of a user namespace, and there
+		// tcpdump may not become anybody else.
+		t.Skipf("%s will not run as root of a user namespace: %s", name, out)
+	}
 	if err != nil {
 		t.Fatalf("%v: %v\n%s", cmd, err, out)
 	}
@@ -57,8 +62,7 @@ func TestTools(t *testing.T) {
 		args []string
 		want []string // in this order
 	}{
-		// -Z: in a user namespace there is nobody else to become.
-		{"tcpdump", []string{"-Z", "root", "-nn", "-vv", "-tttt", "--time-stamp-precision=nano", "-r", path}, []string{
+		{"tcpdump", []string{"-nn", "-vv", "-tttt", "--time-stamp-precision=nano", "-r", path}, []string{
 			"reading from file", "EN10MB",
 			"22:13:20.123458791", "192.0.2.1.1000 > 192.0.2.2.1000", "[bad udp cksum", "length 8",
 			"22:13:20.123459792", "192.0.2.2.1000 > 192.0.2.1.1000", "[udp sum ok]", "length 9",
