@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tapstack/internal/doctor"
+	"tapstack/internal/netns/netnstest"
 )
 
 // examination is one run of tapstack doctor.
@@ -111,7 +112,7 @@ func TestDoctorOrdinaryUser(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			x := examine(t, attr, func() error { return replaceDevNet(c.file) })
 			if strings.Contains(x.stdout, "user namespace     refused") {
-				t.Skip("this system gives ordinary users no user namespace")
+				netnstest.Skip(t, errors.New("this system gives ordinary users no user namespace"))
 			}
 			if x.status != c.status {
 				t.Errorf("status %d, want %d", x.status, c.status)
