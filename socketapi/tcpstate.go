@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 
+	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 )
 
@@ -30,6 +31,7 @@ var tcpFields = struct {
 	mss                               fieldPath
 	rcvNxt, rcvWnd, rcvWUP, rcvQueued fieldPath
 	rcvWndScale                       fieldPath
+	rcvClosed, hardError              fieldPath
 }{
 	snd:         pathTo("snd"),
 	rcv:         pathTo("rcv"),
@@ -43,6 +45,8 @@ var tcpFields = struct {
 	rcvWUP:      pathTo("rcv", "rcvWUP"),
 	rcvQueued:   pathTo("RcvBufUsed"),
 	rcvWndScale: pathTo("rcv", "RcvWndScale"),
+	rcvClosed:   pathTo("RcvClosed"),
+	hardError:   pathTo("hardError"),
 }
 
 // fieldPath is the index path of a field of tcp.Endpoint.
@@ -65,7 +69,9 @@ func pathTo(names ...string) fieldPath {
 		path = append(path, f.Index...)
 		t = f.Type
 	}
-	if v := reflect.Zero(t); !v.CanInt() && !v.CanUint() && t.Kind() != reflect.Pointer {
+	switch v := reflect.Zero(t); {
+	case v.CanInt(), v.CanUint(), t.Kind() == reflect.Bool, t.Kind() == reflect.Pointer, t == reflect.TypeFor[tcpip.Error]():
+	default:
 		panic(noField(names))
 	}
 	return path
@@ -93,7 +99,9 @@ func (p fieldPath) seq(ep reflect.Value) uint32 { return uint32(p.int(ep)) }
 // tcpState is one instant of a connection. Before the handshake is over, all
 // but state is zero.
 type tcpState struct {
-	state State
+	state  State
+	failed bool        // ended by an error, not by FINs
+	err    tcpip.Error // that error, until somebody was told
 
 	sndUna, sndNxt uint32
 	sndWnd         int // what the peer grants from sndUna on
@@ -101,8 +109,9 @@ type tcpState struct {
 	mss            int // payload of a full segment, options deducted
 
 	rcvNxt    uint32
-	rcvWnd    int // what we have advertised and the peer has not used
-	rcvQueued int // acknowledged, not read
+	rcvWnd    int  // what we have advertised and the peer has not used
+	rcvQueued int  // acknowledged, not read
+	rcvClosed bool // nothing more will come
 }
 
 // readTCP looks at ep under its lock. It may be called at any time, also after
@@ -111,7 +120,12 @@ func readTCP(ep *tcp.Endpoint) tcpState {
 	ep.LockUser()
 	defer ep.UnlockUser()
 	v, f := reflect.ValueOf(ep).Elem(), &tcpFields
-	st := tcpState{state: stateOf(ep.EndpointState())}
+	st := tcpState{state: stateOf(ep.EndpointState()), failed: ep.EndpointState() == tcp.StateError}
+	st.rcvClosed = v.FieldByIndex(f.rcvClosed).Bool()
+	if e := v.FieldByIndex(f.hardError); !e.IsNil() {
+		// Unexported, so reflect does not hand it out.
+		st.err = *(*tcpip.Error)(e.Addr().UnsafePointer())
+	}
 	if !f.snd.isNil(v) {
 		st.sndUna, st.sndNxt = f.sndUna.seq(v), f.sndNxt.seq(v)
 		st.sndWnd = f.sndWnd.int(v)
@@ -132,3 +146,15 @@ func readTCP(ep *tcp.Endpoint) tcpState {
 	}
 	return st
 }
+
+// unsent is what was written and has not been sent. A FIN takes a sequence
+// number and no room.
+func (st *tcpState) unsent() int {
+	return st.sndQueued - min(int(st.sndNxt-st.sndUna), st.sndQueued)
+}
+
+// sndOpen reports whether the state takes more to send.
+func (st *tcpState) sndOpen() bool { return st.state == Established || st.state == CloseWait }
+
+// open reports whether the connection is one that both ends still have.
+func (st *tcpState) open() bool { return !st.failed && st.state > Listening && st.state != TimeWait }
