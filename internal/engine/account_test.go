@@ -329,7 +329,7 @@ func TestAccountEnds(t *testing.T) {
 			acct.Touch()
 			w.run(time.Second)
 			end(w, a, b, acct)
-			w.run(time.Minute)
+			w.run(10 * time.Second)
 			h := acct.Holdup()
 			if h.Watched < time.Second || h.Watched > time.Second+50*time.Millisecond || h.Sent != 1000 || h.Acked != 1000 {
 				t.Errorf("%+v", h)

@@ -39,10 +39,10 @@ var borrowedPool = sync.Pool{New: func() any { return new(borrowed) }}
 // what was taken before an error, and not the error.
 var errEnough = errors.New("enough")
 
-// Borrow takes at most max of the received bytes out of ep's receive buffer
-// without copying them, and at least one. max must be above zero. It does not
-// wait, and it is a Read in all other respects: the room that it makes is
-// offered to the peer, and the caller counts for autotuning (ModerateRecvBuf).
+// Borrow takes at most n of the received bytes out of ep's receive buffer
+// without copying them, and at least one. It does not wait, and it is a Read in
+// all other respects: the room that it makes is offered to the peer, and for
+// autotuning the caller says what it took (Endpoint.ModerateRecvBuf).
 //
 // Memory: a Chunk holds all of every segment it has a part of, 64 KiB and more
 // for a byte of a large one, and that no longer counts against the receive
@@ -50,11 +50,11 @@ var errEnough = errors.New("enough")
 // until Release, also when the connection or the stack is closed.
 //
 // Errors are those of Endpoint.Read: ErrWouldBlock, ErrClosedForReceive after a
-// FIN or CloseRead, ErrBadBuffer if max is not above zero, and how the
+// FIN or CloseRead, ErrBadBuffer if n is not above zero, and how the
 // connection broke.
-func Borrow(ep *tcp.Endpoint, max int) (Chunk, tcpip.Error) {
+func Borrow(ep *tcp.Endpoint, n int) (Chunk, tcpip.Error) {
 	b := borrowedPool.Get().(*borrowed)
-	b.ep, b.left = ep, max
+	b.ep, b.left = ep, n
 	_, err := ep.Read(b, tcpip.ReadOptions{})
 	b.ep, b.pkt = nil, nil
 	c := Chunk{b, b.gen.Load()}

@@ -189,7 +189,7 @@ func (w *waitable) block(err tcpip.Error, writer bool) tcpip.Error {
 func (w *waitable) readSome(p []byte) (int, tcpip.Error) {
 	for {
 		w.buf = p
-		res, err := w.Endpoint.Read(&w.buf, tcpip.ReadOptions{})
+		res, err := w.Read(&w.buf, tcpip.ReadOptions{})
 		if w.acct != nil {
 			w.acct.Touch()
 		}

@@ -82,8 +82,8 @@ func (w *wire) run(d time.Duration) {
 		w.settle()
 		if w.app != nil {
 			w.app()
+			w.settle()
 		}
-		w.settle()
 		now := w.clock.NowMonotonic()
 		if f, ok := w.due(now); ok {
 			w.ends[f.to].deliver(f.frame)
