@@ -6,6 +6,8 @@ import (
 	"syscall"
 
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+
+	"tapstack/socketapi/internal/engine"
 )
 
 // SendBuffer is one instant of a connection's send buffer: what the
@@ -76,11 +78,11 @@ func raise(mark *atomic.Int64, n int) int {
 }
 
 func buffersOf(ep *tcp.Endpoint) (SendBuffer, ReceiveBuffer) {
-	st := readTCP(ep)
+	st := engine.Read(ep)
 	o := ep.SocketOptions()
-	snd := SendBuffer{Size: int(o.GetSendBufferSize()), Queued: st.sndQueued, Unsent: st.unsent(), Window: st.sndWnd}
+	snd := SendBuffer{Size: int(o.GetSendBufferSize()), Queued: st.Snd.Queued, Unsent: st.Snd.Unsent, Window: st.Snd.Wnd}
 	snd.Free = max(0, snd.Size-snd.Queued)
-	rcv := ReceiveBuffer{Size: fromMemory(o.GetReceiveBufferSize()), Queued: st.rcvQueued, Window: st.rcvWnd}
+	rcv := ReceiveBuffer{Size: fromMemory(o.GetReceiveBufferSize()), Queued: st.Rcv.Queued, Window: st.Rcv.Wnd}
 	rcv.Free = max(0, rcv.Size-rcv.Queued)
 	return snd, rcv
 }
@@ -94,7 +96,7 @@ func fromMemory(n int64) int { return int(n >> 1) }
 func toMemory(n int) int64   { return int64(n) << 1 }
 
 // inq is what Recv would return at most (SIOCINQ).
-func (so *Socket) inq() int { return readTCP(so.tcp()).rcvQueued }
+func (so *Socket) inq() int { return so.look().Rcv.Queued }
 
 func getSendSize(so *Socket) (int, error) {
 	return int(so.ep.SocketOptions().GetSendBufferSize()), nil

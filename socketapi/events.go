@@ -5,6 +5,8 @@ import (
 
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
+
+	"tapstack/socketapi/internal/engine"
 )
 
 // Events are what a socket can be ready for, by the names and values of
@@ -103,19 +105,19 @@ func (so *Socket) readyStream(ep *tcp.Endpoint) Events {
 func (so *Socket) readyOpen(ep *tcp.Endpoint) Events {
 	var ev Events
 	r := ep.Readiness(waiter.ReadableEvents | waiter.WritableEvents)
-	st := readTCP(ep)
-	if st.rcvClosed {
+	st := engine.Read(ep)
+	if st.Rcv.Closed {
 		ev |= EventIn | EventRdHup
 	} else if r&waiter.ReadableEvents != 0 && so.reached(&st, so.lowat(maxInt)) {
 		ev |= EventIn
 	}
-	if r&waiter.WritableEvents != 0 && (!st.sndOpen() || so.roomBelowMark() != 0) {
+	if r&waiter.WritableEvents != 0 && (!sndOpen(&st) || so.roomBelowMark() != 0) {
 		ev |= EventOut
 	}
-	if st.rcvClosed && !st.sndOpen() {
+	if st.Rcv.Closed && !sndOpen(&st) {
 		ev |= EventHup
 	}
-	if st.sndQueued == 0 {
+	if st.Snd.Queued == 0 {
 		ev |= EventAcked
 	}
 	return ev
@@ -126,8 +128,8 @@ const maxInt = int(^uint(0) >> 1)
 // reached reports whether a reader's mark is: there are that many bytes, or
 // none will come because the window is closed (segments much smaller than the
 // mark have filled the buffer's memory with their bookkeeping).
-func (so *Socket) reached(st *tcpState, mark int) bool {
-	return st.rcvQueued >= mark || st.rcvQueued > 0 && (st.rcvClosed || st.rcvWnd < max(st.mss, 1))
+func (so *Socket) reached(st *engine.State, mark int) bool {
+	return st.Rcv.Queued >= mark || st.Rcv.Queued > 0 && (st.Rcv.Closed || st.Rcv.Wnd < max(st.Snd.MSS, 1))
 }
 
 // roomBelowMark is how many more bytes TCP_NOTSENT_LOWAT lets in, -1 without a
@@ -139,9 +141,9 @@ func (so *Socket) roomBelowMark() int {
 		return -1
 	}
 	so.watchSent()
-	st := readTCP(so.tcp())
-	if !st.sndOpen() {
+	st := so.look()
+	if !sndOpen(&st) {
 		return -1 // let gVisor say what is wrong
 	}
-	return max(0, mark-st.unsent())
+	return max(0, mark-st.Snd.Unsent)
 }

@@ -158,8 +158,11 @@ func (so *Socket) bequeath(child *Socket) {
 	so.mu.Lock()
 	settings := so.settings
 	so.mu.Unlock()
-	child.flags.Store(so.flags.Load() &^ uint32(flagWatched))
+	child.flags.Store(so.flags.Load())
 	child.autotuneMax.Store(so.autotuneMax.Load())
+	if so.flagged(flagAccount) {
+		_ = child.SetAccounting(true) // the child is new and a stream
+	}
 	for _, s := range settings {
 		// Cannot fail: it did not on the listener. What the connection's state
 		// no longer allows was in force when its SYN came.
@@ -178,7 +181,7 @@ const (
 	flagTimestamp flag = 1 << iota
 	flagInq
 	flagReceiveFixed // SO_RCVBUF was set
-	flagWatched      // eventSent is told of
+	flagAccount      // accepted sockets keep an account
 )
 
 // flagged reports whether a flag is set.

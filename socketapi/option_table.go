@@ -182,7 +182,7 @@ func (so *Socket) protocol() int {
 // getMaxSeg is what was asked for before the handshake, and what it came to
 // after: gVisor always says 536 then.
 func getMaxSeg(so *Socket) (int, error) {
-	if mss := readTCP(so.tcp()).mss; mss > 0 {
+	if mss := so.look().Snd.MSS; mss > 0 {
 		return mss, nil
 	}
 	v, err := so.ep.GetSockOptInt(tcpip.MaxSegOption)

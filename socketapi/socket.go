@@ -10,6 +10,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
 
+	"tapstack/socketapi/internal/engine"
 	"tapstack/stack"
 )
 
@@ -39,7 +40,9 @@ type Socket struct {
 	rcvLowat     atomic.Int32  // SO_RCVLOWAT; 0 is 1
 	notsentLowat atomic.Int64  // TCP_NOTSENT_LOWAT; 0 is no mark
 	flags        atomic.Uint32 // of type flag
-	autotuneMax  atomic.Int64  // largest receive buffer that autotuning may choose; 0 is the stack's
+	watched      atomic.Uint32 // watchSent and so on
+	account      atomic.Pointer[engine.Account]
+	autotuneMax  atomic.Int64 // largest receive buffer that autotuning may choose; 0 is the stack's
 
 	lastErrno        atomic.Uint32 // what ended the connection, once a call has returned it
 	sndHigh, rcvHigh atomic.Int64  // most ever seen queued

@@ -134,6 +134,7 @@ func (so *Socket) recvStream(p []byte, rest [][]byte, flags MsgFlags) (int, erro
 	}
 	if flags&MsgPeek == 0 {
 		so.moderate(res.Count)
+		so.touch()
 	}
 	return res.Count, nil
 }
@@ -226,35 +227,45 @@ func (so *Socket) sendStream(p []byte, rest [][]byte, flags MsgFlags) (int, erro
 		}
 		done += n
 		p, rest = skip(p, rest, n)
+		so.touch()
 	}
 	return done, nil
 }
 
 // sendPiece hands over at most left bytes, as one of gVisor's segments.
 func (so *Socket) sendPiece(p []byte, rest [][]byte, left int) (int, error) {
-	if so.snd.piece == 0 {
-		if mss := readTCP(so.tcp()).mss; mss > 0 {
-			so.snd.piece = pieceSize(mss)
-		} else {
-			so.snd.from.of(p, rest, min(left, 1)) // not connected: let gVisor say so
-		}
-	}
-	if so.snd.piece > 0 {
-		left = min(left, so.snd.piece)
-		if room := so.roomBelowMark(); room == 0 {
-			return 0, syscall.EAGAIN
-		} else if room > 0 {
-			left = min(left, room)
-		}
-		// From the start of what is left each time: gVisor may read more of
-		// it than it then accepts.
-		so.snd.from.of(p, rest, left)
-	}
-	n, err := so.ep.Write(&so.snd.from, tcpip.WriteOptions{})
+	limit, err := so.pieceLimit()
 	if err != nil {
-		return 0, so.errno(err)
+		return 0, err
+	}
+	// From the start of what is left each time: gVisor may read more of it than
+	// it then accepts.
+	so.snd.from.of(p, rest, min(left, limit))
+	n, terr := so.ep.Write(&so.snd.from, tcpip.WriteOptions{})
+	if terr != nil {
+		return 0, so.errno(terr)
 	}
 	return int(n), nil
+}
+
+// pieceLimit is how much may be handed to gVisor now; EAGAIN if the low-water
+// mark allows none. The caller holds snd.mu.
+func (so *Socket) pieceLimit() (int, error) {
+	if so.snd.piece == 0 {
+		mss := so.look().Snd.MSS
+		if mss == 0 {
+			return 1, nil // not connected: let gVisor say so
+		}
+		so.snd.piece = pieceSize(mss)
+	}
+	switch room := so.roomBelowMark(); {
+	case room == 0:
+		return 0, syscall.EAGAIN
+	case room > 0:
+		return min(room, so.snd.piece), nil
+	default:
+		return so.snd.piece, nil
+	}
 }
 
 // pieceSize is how much of a stream is handed to gVisor at a time: whole

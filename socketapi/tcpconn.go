@@ -3,6 +3,7 @@ package socketapi
 import (
 	"io"
 	"net"
+	"syscall"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -125,17 +126,32 @@ func (c *TCPConn) write(p []byte, rest [][]byte) (int64, error) {
 		return 0, c.opErr("write", c.check(&c.wr))
 	}
 	for done < size {
-		err := c.attempt(&c.wr, "write", func() error {
-			n, err := c.so.sendStream(p, rest, 0)
-			done += n
-			p, rest = skip(p, rest, n)
-			return err
-		})
+		n, err := c.writeSome(p, rest)
+		done += n
+		p, rest = skip(p, rest, n)
 		if err != nil {
 			return int64(done), c.opErr("write", err)
 		}
 	}
 	return int64(done), nil
+}
+
+// writeSome writes what there is room for, waiting for some. The caller holds
+// wr.mu and a use of the socket.
+func (c *TCPConn) writeSome(p []byte, rest [][]byte) (n int, err error) {
+	waited := false
+	err = c.attempt(&c.wr, "write", func() (err error) {
+		n, err = c.so.sendStream(p, rest, 0)
+		if err == syscall.EAGAIN && !waited { //nolint:errorlint // a Socket's errnos are bare
+			waited = true
+			c.so.writerWaits(true)
+		}
+		return err
+	})
+	if waited {
+		c.so.writerWaits(false)
+	}
+	return n, err
 }
 
 // CloseRead stops reading: Read returns io.EOF from now on. The peer is not

@@ -2,8 +2,11 @@ package socketapi
 
 import (
 	"context"
-	"io"
 	"syscall"
+
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+
+	"tapstack/socketapi/internal/engine"
 )
 
 // awaitMark is EAGAIN while less than the low-water mark is there for a reader
@@ -13,8 +16,8 @@ func (so *Socket) awaitMark(n int) error {
 	if mark == 1 {
 		return nil
 	}
-	st := readTCP(so.tcp())
-	if st.open() && !st.rcvClosed && !so.reached(&st, mark) {
+	st := so.look()
+	if open(&st) && !st.Rcv.Closed && !so.reached(&st, mark) {
 		return syscall.EAGAIN
 	}
 	return nil
@@ -33,9 +36,9 @@ func (c *TCPConn) WaitReadable(ctx context.Context, n int) error {
 		return errNil
 	}
 	return c.opErr("wait", c.until(ctx, &c.rd, func() (bool, error) {
-		st := readTCP(c.so.tcp())
+		st := c.so.look()
 		size, _ := getReceiveSize(&c.so)
-		return st.rcvClosed || !st.open() || c.so.reached(&st, min(max(n, 1), size)), nil
+		return st.Rcv.Closed || !open(&st) || c.so.reached(&st, min(max(n, 1), size)), nil
 	}))
 }
 
@@ -56,7 +59,9 @@ func (c *TCPConn) WaitWritable(ctx context.Context) error {
 // what was written before is with the network but for those. Errors as of
 // WaitAcked.
 func (c *TCPConn) WaitUnsent(ctx context.Context, n int) error {
-	return c.waitSent(ctx, func(st *tcpState) bool { return st.unsent() <= max(n, 0) })
+	return c.waitSent(ctx, func(st *engine.State) (done, lost bool) {
+		return st.Snd.Unsent <= max(n, 0), st.State == tcp.StateError
+	})
 }
 
 // WaitAcked returns when everything that was written before the call is
@@ -72,50 +77,33 @@ func (c *TCPConn) WaitAcked(ctx context.Context) error {
 	if !c.valid() {
 		return errNil
 	}
-	st := readTCP(c.so.tcp())
-	end := st.sndUna + uint32(st.sndQueued)
-	return c.waitSent(ctx, func(st *tcpState) bool {
-		// Sequence numbers wrap (RFC 9293, 3.4).
-		return st.sndQueued == 0 || int32(st.sndUna-end) >= 0
-	})
+	end := c.so.look().Snd.End()
+	return c.waitSent(ctx, func(st *engine.State) (done, lost bool) { return st.AllAcked(end) })
 }
 
 // waitSent waits for something about the send buffer.
-func (c *TCPConn) waitSent(ctx context.Context, done func(*tcpState) bool) error {
+func (c *TCPConn) waitSent(ctx context.Context, try func(*engine.State) (done, lost bool)) error {
 	if !c.valid() {
 		return errNil
 	}
 	return c.opErr("wait", c.until(ctx, &c.wr, func() (bool, error) {
 		c.so.watchSent() // before the look, so that nothing is missed
-		st := readTCP(c.so.tcp())
-		if st.open() || st.state == TimeWait {
-			return done(&st), nil
-		}
-		if st.failed {
+		st := c.so.look()
+		done, lost := try(&st)
+		if !done && lost {
 			return false, inCall("wait", c.so.failure(&st))
 		}
-		return true, nil // both FINs were acknowledged, so everything before was
+		return done, nil
 	}))
 }
 
 // failure is why a connection ended, whether or not somebody was told already.
-func (so *Socket) failure(st *tcpState) error {
+func (so *Socket) failure(st *engine.State) error {
 	if errno := so.lastErrno.Load(); errno != 0 {
 		return syscall.Errno(errno)
 	}
-	if st.err != nil {
-		return so.errno(st.err)
+	if st.HardError != nil {
+		return so.errno(st.HardError)
 	}
 	return syscall.ECONNABORTED
-}
-
-// WriteTo reads until EOF into w. It implements io.WriterTo for io.Copy.
-func (c *TCPConn) WriteTo(w io.Writer) (int64, error) {
-	// The plain struct hides WriteTo from io.Copy.
-	return io.CopyBuffer(w, struct{ io.Reader }{c}, make([]byte, 64<<10))
-}
-
-// ReadFrom temporary.
-func (c *TCPConn) ReadFrom(r io.Reader) (int64, error) {
-	return io.CopyBuffer(struct{ io.Writer }{c}, r, make([]byte, 64<<10))
 }
