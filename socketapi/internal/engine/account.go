@@ -222,7 +222,7 @@ func (a *Account) charge(dt time.Duration) {
 // last segment of a batch was handled, the update that opens it from within a
 // Read. So an episode may begin and end between two events; that a zero window
 // was sent at all is counted by gVisor, and when the last segment was sent is
-// known.
+// known. The beginning is taken to be the last event.
 func (a *Account) zeroWindows(dt time.Duration, found *sample) {
 	was := &a.seen
 	if was.peerClosed {
@@ -231,20 +231,17 @@ func (a *Account) zeroWindows(dt time.Duration, found *sample) {
 		a.h.PeerZeroWindow.Count++
 	}
 
-	sent := found.zeroWindows - was.zeroWindows
+	sentOne := found.zeroWindows != was.zeroWindows
 	lastSent := min(max(0, found.sent.Sub(a.last)), dt) // after the last event
 	switch {
 	case was.closed && found.closed:
 		a.h.ZeroWindow.Time += dt
 	case was.closed:
 		a.h.ZeroWindow.Time += lastSent
-	case found.closed && sent == 1:
-		a.h.ZeroWindow.Count++
-		a.h.ZeroWindow.Time += dt - lastSent
 	case found.closed:
 		a.h.ZeroWindow.Count++
 		a.h.ZeroWindow.Time += dt
-	case sent > 0:
+	case sentOne:
 		a.h.ZeroWindow.Count++
 		a.h.ZeroWindow.Time += lastSent
 	}

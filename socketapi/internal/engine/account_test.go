@@ -214,37 +214,6 @@ func TestOtherLimited(t *testing.T) {
 	}
 }
 
-// TestUnreadWait: what arrives is read a second later, to the nanosecond.
-func TestUnreadWait(t *testing.T) {
-	w := newWire(t, 5*time.Millisecond, fixed(64<<10))
-	a, b := w.connect(nil)
-	w.run(100 * time.Millisecond)
-	acct := watched(w, b)
-	for range 5 {
-		a.put(t, 3000)
-		w.run(5*time.Millisecond + time.Second)
-		if n := b.take(t, 5000); n != 3000 {
-			t.Fatalf("%d bytes read", n)
-		}
-		acct.Touch()
-		w.run(time.Second)
-	}
-	h := acct.Holdup()
-	check(t, h, 5*(2*time.Second+5*time.Millisecond))
-	if h.UnreadWait != time.Second || h.Read != 15_000 || h.Received != 15_000 {
-		t.Errorf("%+v", h)
-	}
-	if h.Slow() != engine.SlowReader {
-		t.Errorf("verdict %q", h.Verdict())
-	}
-	// Nothing has left, and still it is known how long it has been there.
-	a.put(t, 1000)
-	w.run(5*time.Millisecond + 60*time.Second)
-	if again := acct.Holdup(); again.UnreadWait != (15*time.Second+60*time.Second)/16 {
-		t.Errorf("unread for %v", again.UnreadWait)
-	}
-}
-
 // TestDeviceLimited: what the device took is the device's, up to all of the
 // time; what is left over is the next interval's.
 func TestDeviceLimited(t *testing.T) {
