@@ -5,6 +5,7 @@ import (
 
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 
+	"tapstack/socketapi/holdup"
 	"tapstack/socketapi/internal/engine"
 )
 
@@ -100,10 +101,27 @@ func (so *Socket) writerWaits(waits bool) {
 
 // Holdup is what has held the connection up since SetAccounting; ok is false
 // without that. It may be asked after Close.
-func (so *Socket) Holdup() (h engine.Holdup, ok bool) {
+func (so *Socket) Holdup() (h holdup.Report, ok bool) {
 	a := so.account.Load()
 	if a == nil {
-		return engine.Holdup{}, false
+		return holdup.Report{}, false
 	}
 	return a.Holdup(), true
+}
+
+// SetAccounting switches accounting on or off: see [Socket.SetAccounting].
+func (c *TCPConn) SetAccounting(on bool) error {
+	if !c.valid() {
+		return errNil
+	}
+	return c.opErr("set", inCall("setsockopt", c.so.SetAccounting(on)))
+}
+
+// Holdup is what has held the connection up since SetAccounting; ok is false
+// without that. It may be asked after Close.
+func (c *TCPConn) Holdup() (h holdup.Report, ok bool) {
+	if !c.valid() {
+		return h, false
+	}
+	return c.so.Holdup()
 }

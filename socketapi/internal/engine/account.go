@@ -7,6 +7,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
+
+	"tapstack/socketapi/holdup"
 )
 
 // Account keeps book of what holds a connection up, from [NewAccount] on. It is
@@ -39,8 +41,8 @@ type Account struct {
 	waiting bool                // a writer waits for room
 	stopped bool
 
-	h     Holdup // what is counted; report adds the rest
-	times [numLimits]time.Duration
+	h     holdup.Report // what is counted; report adds the rest
+	times [holdup.NumLimits]time.Duration
 	// How much was in each buffer, summed over time, in byte nanoseconds.
 	// A float64 is exact to 1 part in 10^15; a uint64 would overflow within
 	// hours.
@@ -50,7 +52,7 @@ type Account struct {
 
 // sample is what an event found and what has held since.
 type sample struct {
-	limit        Limit
+	limit        holdup.Limit
 	synchronized bool // the handshake is over; without it the rest is zero
 	busy         bool
 
@@ -68,7 +70,7 @@ type sample struct {
 // NewAccount begins to keep book of ep, which notifies q, on the stack's clock.
 // Until Stop the Account is registered with q and is ep's packet owner (see
 // DeviceWaited). ep may be in any state: time before the handshake is over is
-// [OtherLimited].
+// [holdup.OtherLimited].
 func NewAccount(ep *tcp.Endpoint, q *waiter.Queue, clock tcpip.Clock) *Account {
 	a := &Account{ep: ep, queue: q, clock: clock}
 	a.entry.Init(a, waiter.EventHUp)
@@ -114,7 +116,7 @@ func (a *Account) WriterWaits(waits bool) {
 
 // DeviceWaited tells that a packet of this connection has kept its writer in
 // the device for d: that much of the time until the next event is
-// [DeviceLimited] instead of what it would be. It takes no lock. Whoever writes
+// [holdup.DeviceLimited] instead of what it would be. It takes no lock. Whoever writes
 // the packet finds the Account as stack.PacketBuffer.Owner.
 func (a *Account) DeviceWaited(d time.Duration) {
 	if d > 0 {
@@ -151,7 +153,7 @@ func (a *Account) Stop() {
 }
 
 // Holdup is the book up to now.
-func (a *Account) Holdup() Holdup {
+func (a *Account) Holdup() holdup.Report {
 	a.ep.LockUser()
 	defer a.ep.UnlockUser()
 	a.step()
@@ -204,7 +206,7 @@ func (a *Account) charge(dt time.Duration) {
 	// its neighbour is written by somebody else. It stays for the next.
 	device := min(time.Duration(a.device.Load()), dt)
 	a.device.Add(-int64(device))
-	a.times[DeviceLimited] += device
+	a.times[holdup.DeviceLimited] += device
 	a.times[a.seen.limit] += dt - device
 	a.h.Watched += dt
 	if a.seen.busy {
@@ -276,33 +278,33 @@ func (a *Account) look(st *State) sample {
 
 // limit is what holds the sender up. Of the two windows the congestion window
 // comes first, as in Linux's tcp_write_xmit.
-func (a *Account) limit(st *State) Limit {
+func (a *Account) limit(st *State) holdup.Limit {
 	s := &st.Snd
 	switch {
 	case !st.Synchronized:
-		return OtherLimited
+		return holdup.OtherLimited
 	case s.Unsent == 0 && a.waiting:
-		return SndbufLimited
+		return holdup.SndbufLimited
 	case s.Unsent == 0:
-		return AppLimited
+		return holdup.AppLimited
 	case s.Outstanding >= s.Cwnd:
-		return CwndLimited
+		return holdup.CwndLimited
 	// The first segment may be cut to the window; while one is under way the
 	// next leaves only if all of it, or a full one, fits
 	// (sender.maybeSendSegment).
 	case s.Wnd == 0, s.InFlight > 0 && s.Wnd-s.InFlight < min(s.Unsent, s.MSS):
-		return RwndLimited
+		return holdup.RwndLimited
 	default:
-		return OtherLimited
+		return holdup.OtherLimited
 	}
 }
 
 // report is the book with what is computed from it.
-func (a *Account) report() Holdup {
+func (a *Account) report() holdup.Report {
 	h := a.h
-	h.AppLimited, h.SndbufLimited = a.times[AppLimited], a.times[SndbufLimited]
-	h.CwndLimited, h.RwndLimited = a.times[CwndLimited], a.times[RwndLimited]
-	h.DeviceLimited, h.OtherLimited = a.times[DeviceLimited], a.times[OtherLimited]
+	h.AppLimited, h.SndbufLimited = a.times[holdup.AppLimited], a.times[holdup.SndbufLimited]
+	h.CwndLimited, h.RwndLimited = a.times[holdup.CwndLimited], a.times[holdup.RwndLimited]
+	h.DeviceLimited, h.OtherLimited = a.times[holdup.DeviceLimited], a.times[holdup.OtherLimited]
 	h.UnsentWait = mean(a.unsent, h.Sent, a.seen.unsent)
 	h.UnackedWait = mean(a.unacked, h.Acked, a.seen.inFlight)
 	h.UnreadWait = mean(a.unread, h.Read, a.seen.unread)

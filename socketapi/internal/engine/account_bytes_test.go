@@ -6,7 +6,8 @@ import (
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 
-	"tapstack/internal/engine"
+	"tapstack/socketapi/holdup"
+	"tapstack/socketapi/internal/engine"
 )
 
 // TestUnreadWait: what arrives is read a second later, to the nanosecond.
@@ -29,7 +30,7 @@ func TestUnreadWait(t *testing.T) {
 	if h.UnreadWait != time.Second || h.Read != 15_000 || h.Received != 15_000 {
 		t.Errorf("%+v", h)
 	}
-	if h.Slow() != engine.SlowReader {
+	if h.Slow() != holdup.SlowReader {
 		t.Errorf("verdict %q", h.Verdict())
 	}
 	// Nothing has left, and still it is known how long it has been there.
@@ -60,7 +61,7 @@ func TestZeroWindowBetweenEvents(t *testing.T) {
 		}
 		for b.take(t, 100_000) > 0 {
 		}
-		want := engine.Episodes{Count: base.Count + 1, Time: base.Time + w.clock.NowMonotonic().Sub(closed)}
+		want := holdup.Episodes{Count: base.Count + 1, Time: base.Time + w.clock.NowMonotonic().Sub(closed)}
 		if got := acct.Holdup().ZeroWindow; got != want {
 			t.Errorf("asked %v: %+v, want %+v", asked, got, want)
 		}
@@ -89,7 +90,7 @@ func TestWindowBelowSegment(t *testing.T) {
 	w.run(5 * time.Second)
 	h := acct.Holdup()
 	check(t, h, 5*time.Second)
-	mostly(t, h, engine.RwndLimited, engine.SlowPeer)
+	mostly(t, h, holdup.RwndLimited, holdup.SlowPeer)
 	if h.OtherLimited != 0 {
 		t.Errorf("%+v", h)
 	}

@@ -6,7 +6,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/waiter"
 
-	"tapstack/internal/engine"
+	"tapstack/socketapi/internal/engine"
 )
 
 // TestAccountsBalance moves bytes both ways at once in real time, with an

@@ -12,7 +12,9 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
 
-	"tapstack/internal/engine"
+	"tapstack/socketapi/internal/engine"
+
+	"tapstack/socketapi/holdup"
 )
 
 // watched makes an Account of c that hears of every segment.
@@ -23,12 +25,12 @@ func watched(w *wire, c conn) *engine.Account {
 }
 
 // sum is all six shares.
-func sum(h engine.Holdup) time.Duration {
+func sum(h holdup.Report) time.Duration {
 	return h.AppLimited + h.SndbufLimited + h.CwndLimited + h.RwndLimited + h.DeviceLimited + h.OtherLimited
 }
 
 // check is what holds of every Holdup.
-func check(t testing.TB, h engine.Holdup, watched time.Duration) {
+func check(t testing.TB, h holdup.Report, watched time.Duration) {
 	t.Helper()
 	if sum(h) != h.Watched || h.Watched != watched {
 		t.Errorf("the shares add up to %v, watched %v, want %v", sum(h), h.Watched, watched)
@@ -40,7 +42,7 @@ func check(t testing.TB, h engine.Holdup, watched time.Duration) {
 }
 
 // mostly checks that a share is at least 90 % of the time.
-func mostly(t testing.TB, h engine.Holdup, l engine.Limit, slow engine.Slow) {
+func mostly(t testing.TB, h holdup.Report, l holdup.Limit, slow holdup.Slow) {
 	t.Helper()
 	if h.Time(l) < h.Watched*9/10 {
 		t.Errorf("%v for %v of %v: %+v", l, h.Time(l), h.Watched, h)
@@ -83,7 +85,7 @@ func TestApplicationLimited(t *testing.T) {
 	}
 	h := acct.Holdup()
 	check(t, h, 10*time.Second)
-	mostly(t, h, engine.AppLimited, engine.SlowWriter)
+	mostly(t, h, holdup.AppLimited, holdup.SlowWriter)
 	if h.AppLimited != h.Watched || h.Sent != 10_000 || h.Acked != 10_000 || h.Received != 0 {
 		t.Errorf("%+v", h)
 	}
@@ -110,11 +112,11 @@ func TestReceiveWindowLimited(t *testing.T) {
 	ha, hb := acctA.Holdup(), acctB.Holdup()
 	check(t, ha, 20*time.Second)
 	check(t, hb, 20*time.Second)
-	mostly(t, ha, engine.RwndLimited, engine.SlowPeer)
+	mostly(t, ha, holdup.RwndLimited, holdup.SlowPeer)
 	if ha.PeerZeroWindow.Count == 0 || ha.PeerZeroWindow.Time < 10*time.Second {
 		t.Errorf("the peer's window was closed %+v", ha.PeerZeroWindow)
 	}
-	mostly(t, hb, engine.AppLimited, engine.SlowReader)
+	mostly(t, hb, holdup.AppLimited, holdup.SlowReader)
 	// The two see each episode half a round trip apart.
 	if d := (ha.PeerZeroWindow.Time - hb.ZeroWindow.Time).Abs(); hb.ZeroWindow.Count != ha.PeerZeroWindow.Count || d > time.Duration(hb.ZeroWindow.Count)*5*time.Millisecond {
 		t.Errorf("closed windows: %+v here, %+v there", ha.PeerZeroWindow, hb.ZeroWindow)
@@ -149,7 +151,7 @@ func TestSendBufferLimited(t *testing.T) {
 	w.run(10 * time.Second)
 	h := acct.Holdup()
 	check(t, h, 10*time.Second)
-	mostly(t, h, engine.SndbufLimited, engine.SlowSendBuffer)
+	mostly(t, h, holdup.SndbufLimited, holdup.SlowSendBuffer)
 	// What is still under way counts with the time it has been.
 	if h.UnackedWait < 98*time.Millisecond || h.UnackedWait > 102*time.Millisecond {
 		t.Errorf("unacknowledged for %v, the round trip takes 100 ms", h.UnackedWait)
@@ -182,7 +184,7 @@ func TestCongestionWindowLimited(t *testing.T) {
 	w.run(10 * time.Second)
 	h := acct.Holdup()
 	check(t, h, 10*time.Second)
-	mostly(t, h, engine.CwndLimited, engine.SlowNetwork)
+	mostly(t, h, holdup.CwndLimited, holdup.SlowNetwork)
 	if h.Retransmits == 0 || h.FastRetransmits == 0 || h.PeerZeroWindow.Count != 0 {
 		t.Errorf("%+v", h)
 	}
@@ -235,7 +237,7 @@ func TestDeviceLimited(t *testing.T) {
 	w.run(90 * time.Millisecond)
 	h = acct.Holdup()
 	check(t, h, 190*time.Millisecond)
-	if h.DeviceLimited != 103*time.Millisecond || h.Slow() != engine.SlowDevice {
+	if h.DeviceLimited != 103*time.Millisecond || h.Slow() != holdup.SlowDevice {
 		t.Errorf("%+v", h)
 	}
 }
@@ -329,21 +331,21 @@ func TestAccountFromTheStart(t *testing.T) {
 // TestNames: every value has a sentence of its own.
 func TestNames(t *testing.T) {
 	seen := map[string]bool{"": true}
-	for l := engine.AppLimited; l <= engine.OtherLimited+1; l++ {
+	for l := holdup.AppLimited; l <= holdup.OtherLimited+1; l++ {
 		if s := l.String(); seen[s] {
 			t.Errorf("%d: %q", l, s)
 		} else {
 			seen[s] = true
 		}
 	}
-	for s := engine.SlowNobody; s <= engine.SlowOther+1; s++ {
+	for s := holdup.SlowNobody; s <= holdup.SlowOther+1; s++ {
 		if s := s.String(); seen[s] {
 			t.Errorf("%q", s)
 		} else {
 			seen[s] = true
 		}
 	}
-	if got := (engine.Holdup{Watched: 8, RwndLimited: 6, AppLimited: 2, Sent: 1}).Verdict(); got != "the peer: its receive window is full (75% of 0s)" {
+	if got := (holdup.Report{Watched: 8, RwndLimited: 6, AppLimited: 2, Sent: 1}).Verdict(); got != "the peer: its receive window is full (75% of 0s)" {
 		t.Errorf("verdict %q", got)
 	}
 }

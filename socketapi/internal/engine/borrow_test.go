@@ -9,7 +9,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/waiter"
 
-	"tapstack/internal/engine"
+	"tapstack/socketapi/internal/engine"
 	"tapstack/stack"
 	"tapstack/tap"
 )

@@ -7,7 +7,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 
-	"tapstack/internal/engine"
+	"tapstack/socketapi/internal/engine"
 	"tapstack/stack"
 )
 

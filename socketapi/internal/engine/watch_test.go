@@ -10,7 +10,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
 
-	"tapstack/internal/engine"
+	"tapstack/socketapi/internal/engine"
 	"tapstack/stack"
 	"tapstack/tap"
 )

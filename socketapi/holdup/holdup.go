@@ -1,4 +1,7 @@
-package engine
+// Package holdup says what holds a TCP connection up: the writer, the send
+// buffer, the network, the peer, the device, or the reader. It is the
+// vocabulary of socketapi's TCPConn.Holdup; it has no state and no goroutine.
+package holdup
 
 import (
 	"fmt"
@@ -28,28 +31,29 @@ const (
 	// algorithm, a cork), or the handshake is not over.
 	OtherLimited
 
-	numLimits
+	// NumLimits is how many there are.
+	NumLimits
 )
 
 // String is the limit in two words.
 func (l Limit) String() string {
-	names := [numLimits]string{
+	names := [NumLimits]string{
 		"application limited", "send buffer limited", "congestion window limited",
 		"receive window limited", "device limited", "otherwise limited",
 	}
-	if l < numLimits {
+	if l < NumLimits {
 		return names[l]
 	}
 	return fmt.Sprintf("Limit(%d)", uint8(l))
 }
 
-// Holdup is where a connection's time has gone since watching began, until now
+// Report is where a connection's time has gone since watching began, until now
 // or, if that was earlier, until it ended (CLOSED or TIME-WAIT).
 //
 // The names are those of Linux's tcp_info where it has them (tcpi_busy_time,
 // tcpi_sndbuf_limited, tcpi_rwnd_limited). RFC 4898 has the same division:
 // SndLimTimeCwnd, SndLimTimeRwin, and SndLimTimeSnd for the other four.
-type Holdup struct {
+type Report struct {
 	Watched time.Duration // the sum of the six below, exactly
 
 	AppLimited, SndbufLimited, CwndLimited   time.Duration
@@ -85,7 +89,7 @@ type Episodes struct {
 }
 
 // Time is the share of one limit.
-func (h Holdup) Time(l Limit) time.Duration {
+func (h Report) Time(l Limit) time.Duration {
 	switch l {
 	case AppLimited:
 		return h.AppLimited
@@ -145,12 +149,12 @@ func (s Slow) String() string {
 //     than for a round trip; nobody here otherwise, the other end's writer
 //     then.
 //  4. Our writer, if it has written anything.
-func (h Holdup) Slow() Slow {
+func (h Report) Slow() Slow {
 	if h.ZeroWindow.Time > h.Watched/2 {
 		return SlowReader
 	}
 	largest := AppLimited
-	for l := range numLimits {
+	for l := range NumLimits {
 		if h.Time(l) > h.Time(largest) {
 			largest = l
 		}
@@ -172,7 +176,7 @@ func (h Holdup) Slow() Slow {
 }
 
 // slowApplication is Slow where the sender lacked nothing but bytes.
-func (h Holdup) slowApplication() Slow {
+func (h Report) slowApplication() Slow {
 	waiting := h.Received > 0 || h.UnreadWait > 0
 	switch {
 	case waiting && h.Received >= h.Sent && h.UnreadWait > h.RTT:
@@ -185,7 +189,7 @@ func (h Holdup) slowApplication() Slow {
 }
 
 // Verdict is Slow in one line, with the share of the time that it rests on.
-func (h Holdup) Verdict() string {
+func (h Report) Verdict() string {
 	slow, share := h.Slow(), h.AppLimited
 	switch slow {
 	case SlowSendBuffer:
