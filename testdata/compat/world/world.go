@@ -78,6 +78,12 @@ func TAP(t *testing.T, test func(t *testing.T, l *Link)) {
 	}
 }
 
+// One is the world that says most: a TAP, IPv4, the server ours.
+func One(t *testing.T) *Link {
+	t.Helper()
+	return overTAP(t, families[0])
+}
+
 func overPipe(t *testing.T, f family) *Link {
 	t.Helper()
 	near, far := tap.Pipe(nil)
