@@ -46,6 +46,8 @@ func (s *service) desc() *grpc.ServiceDesc {
 }
 
 // upper answers with the request in capitals.
+//
+//nolint:revive // gRPC's order of parameters
 func (s *service) upper(_ any, _ context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 	var in []byte
 	if err := decode(&in); err != nil {

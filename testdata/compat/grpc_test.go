@@ -19,7 +19,7 @@ import (
 )
 
 // grpcBytes is what each streaming call moves.
-const grpcBytes = 2 << 20
+const grpcBytes = 1 << 20
 
 // grpcClient is a service's client, and the server that may be stopped.
 type grpcClient struct {
@@ -51,7 +51,7 @@ func dialGRPC(t *testing.T, l *world.Link) *grpcClient {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = c.ClientConn.Close() })
+	t.Cleanup(func() { _ = c.Close() })
 	return c
 }
 

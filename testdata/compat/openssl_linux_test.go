@@ -30,18 +30,22 @@ func TestOpenSSLClient(t *testing.T) {
 			t.Run(v.name, func(t *testing.T) {
 				cert := world.NewCert(t)
 				ln := tls.NewListener(l.Listen(t), cert.Server)
-				served := make(chan error, 1)
-				go func() { served <- upperOnce(ln, v.version) }()
 				// Its input stays open until the server has closed: at the end
 				// of it s_client would close without waiting for the answer.
 				in, question := io.Pipe()
 				go func() { _, _ = io.WriteString(question, "hello\nand more\n") }()
-				go func() { err := <-served; _ = question.Close(); served <- err }()
+				served := make(chan error, 1)
+				go func() {
+					err := upperOnce(ln, v.version)
+					_ = question.Close()
+					served <- err
+				}()
 				out, status := l.Run(t, in, openssl, "s_client", "-connect", ln.Addr().String(), v.flag,
 					"-CAfile", cert.CertFile, "-verify_return_error", "-quiet")
 				if !strings.Contains(out, "HELLO\nAND MORE\n") || status != 0 {
 					t.Errorf("exit status %d, says %q", status, out)
 				}
+				_ = ln.Close() // in case that it never came
 				if err := <-served; err != nil {
 					t.Error("server:", err)
 				}

@@ -17,8 +17,8 @@ import (
 	"tapstack/testdata/compat/world"
 )
 
-// sshBytes is the length of a copy.
-const sshBytes = 10_000_000
+// Lengths of a copy, to the server and from it.
+const sshBytes, sshBack = 10_000_000, 3_000_000
 
 // sshServer is a server on the link's server, for one user with one key.
 type sshServer struct {
@@ -188,7 +188,7 @@ func sshCopy(t *testing.T, c *ssh.Client) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := back.Start(fmt.Sprint("noise ", sshBytes)); err != nil {
+	if err := back.Start(fmt.Sprint("noise ", sshBack)); err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan bool)
@@ -199,7 +199,7 @@ func sshCopy(t *testing.T, c *ssh.Client) {
 			t.Errorf("the server has %s, %v", got, err)
 		}
 	}()
-	world.WantNoise(t, out, sshBytes)
+	world.WantNoise(t, out, sshBack)
 	if err := back.Wait(); err != nil {
 		t.Error(err)
 	}

@@ -21,6 +21,10 @@ func Tool(t testing.TB, name, pkg string) string {
 	if err == nil {
 		return path
 	}
+	// Where Debian keeps servers, and ordinary users do not look.
+	if path, err := exec.LookPath("/usr/sbin/" + name); err == nil {
+		return path
+	}
 	if os.Getenv("TAPSTACK_REQUIRE_TOOLS") == "1" {
 		t.Fatalf("TAPSTACK_REQUIRE_TOOLS=1, but: %v", err)
 	}
@@ -35,6 +39,7 @@ func (l *Link) Run(t testing.TB, stdin io.Reader, path string, args ...string) (
 	var out, errs bytes.Buffer
 	cmd := command(Within(t), t.TempDir(), path, args)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &out, &errs
+	cmd.WaitDelay = 5 * time.Second // for a stdin that never ends
 	// All of Run, so that the thread that starts the process outlives it:
 	// see command.
 	err := l.ns.Do(cmd.Run)
