@@ -66,9 +66,9 @@ func TestCurl(t *testing.T) {
 			url           string
 			args          []string
 		}{
-			{"HTTP/1.1", "1.1", inTheClear, []string{"--http1.1"}},
-			{"HTTP/1.1 TLS", "1.1", secure, []string{"--http1.1", "--cacert", cert.CertFile}},
-			{"HTTP/2 TLS", "2", secure, []string{"--http2", "--cacert", cert.CertFile}},
+			{"1.1", "1.1", inTheClear, []string{"--http1.1"}},
+			{"1.1 TLS", "1.1", secure, []string{"--http1.1", "--cacert", cert.CertFile}},
+			{"2 TLS", "2", secure, []string{"--http2", "--cacert", cert.CertFile}},
 		} {
 			t.Run(c.name, func(t *testing.T) {
 				run := func(args ...string) string {

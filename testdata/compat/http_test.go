@@ -140,7 +140,7 @@ func (s *site) do(ctx context.Context, t *testing.T, method, path string, body i
 
 func TestHTTP(t *testing.T) {
 	for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0"} {
-		t.Run(protocol, func(t *testing.T) {
+		t.Run(protocol[5:], func(t *testing.T) {
 			world.Each(t, func(t *testing.T, l *world.Link) {
 				s := serve(t, l, protocol)
 				t.Run("hello", func(t *testing.T) {

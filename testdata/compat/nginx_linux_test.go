@@ -18,6 +18,7 @@ import (
 // key. It makes one process: what there is to see is its sockets.
 const nginxConf = `
 daemon off;
+user root; # a user namespace has no other
 master_process off;
 error_log stderr notice;
 pid %[1]s/pid;
@@ -61,7 +62,7 @@ func TestNginx(t *testing.T) {
 			{"HTTP/1.1", "http://" + inTheClear},
 			{"HTTP/2.0", "https://" + secure},
 		} {
-			t.Run(c.protocol, func(t *testing.T) {
+			t.Run(c.protocol[5:], func(t *testing.T) {
 				tr := &http.Transport{
 					DialContext:         l.Client.DialContext,
 					TLSClientConfig:     cert.Client.Clone(),

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"io"
 	"log"
-	"net"
 	"os"
 	"sync"
 	"testing"
@@ -77,7 +76,7 @@ func quicTransport(t *testing.T, h world.Host) *quic.Transport {
 	tr := &quic.Transport{Conn: pc}
 	t.Cleanup(func() {
 		// The transport leaves a socket that it was given open.
-		if err := errors.Join(tr.Close(), pc.Close()); err != nil && !errors.Is(err, net.ErrClosed) {
+		if err := errors.Join(tr.Close(), pc.Close()); err != nil {
 			t.Error(err)
 		}
 	})

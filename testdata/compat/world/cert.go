@@ -45,7 +45,7 @@ func NewCert(t testing.TB) *Cert {
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true,
 		IsCA:                  true, // its own root
-		IPAddresses:           Addresses(),
+		IPAddresses:           addresses(),
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	check(err)

@@ -15,11 +15,10 @@ import (
 	"tapstack/tap/capture"
 )
 
-// Link is two hosts on one Ethernet, and the family a test is to use. It ends
-// with its test.
+// Link is two hosts on one Ethernet, each with an address of the family that a
+// test is to use. It ends with its test.
 type Link struct {
 	Server, Client Host
-	IPv6           bool
 
 	ns *netns.NS // of the kernel's host; nil where there is none
 }
@@ -29,17 +28,16 @@ type Link struct {
 type family struct {
 	name      string
 	ours, far netip.Prefix
-	ipv6      bool
 }
 
 var families = []family{
-	{"IPv4", netip.MustParsePrefix("192.0.2.2/24"), netip.MustParsePrefix("192.0.2.1/24"), false},
-	{"IPv6", netip.MustParsePrefix("2001:db8::2/64"), netip.MustParsePrefix("2001:db8::1/64"), true},
+	{"IPv4", netip.MustParsePrefix("192.0.2.2/24"), netip.MustParsePrefix("192.0.2.1/24")},
+	{"IPv6", netip.MustParsePrefix("2001:db8::2/64"), netip.MustParsePrefix("2001:db8::1/64")},
 }
 
-// Addresses are all that a host of any world can have: what a certificate
+// addresses are all that a host of any world can have: what a certificate
 // has to be good for.
-func Addresses() (ips []net.IP) {
+func addresses() (ips []net.IP) {
 	for _, f := range families {
 		ips = append(ips, f.ours.Addr().AsSlice(), f.far.Addr().AsSlice())
 	}
@@ -90,7 +88,6 @@ func overPipe(t *testing.T, f family) *Link {
 	return &Link{
 		Server: newStack(t, record(t, near), f.ours),
 		Client: newStack(t, far, f.far),
-		IPv6:   f.ipv6,
 	}
 }
 
@@ -108,7 +105,6 @@ func overTAP(t *testing.T, f family) *Link {
 	return &Link{
 		Server: newStack(t, record(t, dev), f.ours),
 		Client: &kernel{ns, f.far.Addr()},
-		IPv6:   f.ipv6,
 		ns:     ns,
 	}
 }
