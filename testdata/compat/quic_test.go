@@ -9,6 +9,7 @@ import (
 	"os"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/quic-go/quic-go"
 
@@ -85,19 +86,26 @@ func quicTransport(t *testing.T, h world.Host) *quic.Transport {
 
 // quicBulk moves bytes on one stream from the client to the server.
 func quicBulk(t *testing.T, client, server *quic.Conn, n int64) {
+	// A hang is a failure: 1 MB/s is far below any path.
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute+time.Duration(n)*time.Microsecond)
+	defer cancel()
 	sent := make(chan error, 1)
 	go func() {
-		st, err := client.OpenUniStreamSync(world.Within(t))
+		st, err := client.OpenUniStreamSync(ctx)
 		if err == nil {
+			stop := context.AfterFunc(ctx, func() { st.CancelWrite(0) })
+			defer stop()
 			_, err = io.Copy(st, world.Noise(n))
 			err = errors.Join(err, st.Close())
 		}
 		sent <- err
 	}()
-	st, err := server.AcceptUniStream(world.Within(t))
+	st, err := server.AcceptUniStream(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
+	stop := context.AfterFunc(ctx, func() { st.CancelRead(0) })
+	defer stop()
 	world.WantNoise(t, st, n)
 	if err := <-sent; err != nil {
 		t.Error(err)
