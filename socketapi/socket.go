@@ -22,7 +22,7 @@ import (
 // Errors are bare errnos (syscall.EAGAIN, syscall.EINPROGRESS, ...), io.EOF
 // where recv(2) returns 0, and net.ErrClosed after Close, where a closed
 // descriptor would give EBADF. Once the stack has ended every call returns
-// [stack.Stack.Err].
+// [stack.Stack.Err], which then is net.ErrClosed too.
 //
 // Methods are safe for concurrent use. Two receives at the same time take what
 // there is one after the other, and so do two sends.
@@ -224,8 +224,16 @@ func (so *Socket) errno(err tcpip.Error) error {
 func ended(s *stack.Stack) error {
 	select {
 	case <-s.Done():
-		return s.Err()
+		return endedError{s.Err()}
 	default:
 		return nil
 	}
 }
+
+// endedError is the reason of a stack that has ended. Whatever it is, every
+// socket is closed by it: accept loops that know only net.ErrClosed end too.
+type endedError struct{ reason error }
+
+func (e endedError) Error() string        { return e.reason.Error() }
+func (e endedError) Unwrap() error        { return e.reason }
+func (e endedError) Is(target error) bool { return target == net.ErrClosed }
