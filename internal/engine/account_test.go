@@ -231,7 +231,9 @@ func TestDeviceLimited(t *testing.T) {
 	}
 	acct.DeviceWaited(100 * time.Millisecond)
 	w.run(90 * time.Millisecond)
-	acct.Touch()
+	if h := acct.Holdup(); h.DeviceLimited != 93*time.Millisecond || h.AppLimited != 7*time.Millisecond {
+		t.Errorf("more than there was: %+v", h)
+	}
 	w.run(90 * time.Millisecond)
 	h = acct.Holdup()
 	check(t, h, 190*time.Millisecond)
