@@ -113,7 +113,7 @@ type Slow uint8
 
 // Who may be slow.
 const (
-	SlowNobody     Slow = iota // nothing was written nor received
+	SlowNobody     Slow = iota // what is written goes, what arrives is read
 	SlowWriter                 // the application here writes less than would go
 	SlowSendBuffer             // the send buffer is too small for the path
 	SlowNetwork                // congestion control: losses, a long or narrow path
@@ -126,7 +126,7 @@ const (
 // String is a sentence without its number.
 func (s Slow) String() string {
 	names := [...]string{
-		"nobody: nothing to send, nothing received",
+		"nobody here: nothing waits to be sent or read",
 		"the writer: everything written has been sent",
 		"the send buffer: all of it is under way, and the writer waits",
 		"the network: the congestion window is full",

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -32,6 +33,8 @@ type Account struct {
 	queue *waiter.Queue
 	entry waiter.Entry
 	clock tcpip.Clock
+
+	unregister sync.Once
 
 	gone   atomic.Pointer[tcpip.MonotonicTime] // when NotifyEvent was called
 	device atomic.Int64                        // ns that DeviceWaited was told and step has not charged
@@ -141,10 +144,10 @@ func (*Account) KUID() uint32 { return 0 }
 // KGID implements tcpip.PacketOwner.
 func (*Account) KGID() uint32 { return 0 }
 
-// Stop closes the book: later events change nothing. It must be called once.
-// Whoever called Watch takes the Account out of that function too.
+// Stop closes the book: later events change nothing. Whoever called Watch takes
+// the Account out of that function too. It may be called more than once.
 func (a *Account) Stop() {
-	a.queue.EventUnregister(&a.entry)
+	a.unregister.Do(func() { a.queue.EventUnregister(&a.entry) })
 	a.ep.LockUser()
 	defer a.ep.UnlockUser()
 	a.step()

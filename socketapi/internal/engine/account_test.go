@@ -233,7 +233,9 @@ func TestDeviceLimited(t *testing.T) {
 	}
 	acct.DeviceWaited(100 * time.Millisecond)
 	w.run(90 * time.Millisecond)
-	acct.Touch()
+	if h := acct.Holdup(); h.DeviceLimited != 93*time.Millisecond || h.AppLimited != 7*time.Millisecond {
+		t.Errorf("more than there was: %+v", h)
+	}
 	w.run(90 * time.Millisecond)
 	h = acct.Holdup()
 	check(t, h, 190*time.Millisecond)
@@ -285,7 +287,7 @@ func TestAccountEnds(t *testing.T) {
 	for name, end := range map[string]func(w *wire, a, b conn, acct *engine.Account){
 		"reset by the peer": func(_ *wire, _, b conn, _ *engine.Account) { b.Abort() },
 		"aborted":           func(_ *wire, a, _ conn, _ *engine.Account) { a.Abort() },
-		"stopped":           func(_ *wire, _, _ conn, acct *engine.Account) { acct.Stop() },
+		"stopped":           func(_ *wire, _, _ conn, acct *engine.Account) { acct.Stop(); acct.Stop() },
 		"TIME-WAIT": func(w *wire, a, b conn, _ *engine.Account) {
 			b.take(w.t, 1000)
 			_, _ = a.Shutdown(tcpip.ShutdownWrite), b.Shutdown(tcpip.ShutdownWrite)

@@ -158,15 +158,3 @@ func TestReadClosing(t *testing.T) {
 		t.Errorf("FIN received: %+v", r)
 	}
 }
-
-func BenchmarkRead(b *testing.B) {
-	w := newWire(b, time.Millisecond, stack.Config{})
-	a, _ := w.connect(nil)
-	b.ReportAllocs()
-	for b.Loop() {
-		st := engine.Read(a.Endpoint)
-		if !st.Synchronized {
-			b.Fatal("no connection")
-		}
-	}
-}
