@@ -78,8 +78,8 @@ func NewAccount(ep *tcp.Endpoint, q *waiter.Queue, clock tcpip.Clock) *Account {
 	a := &Account{ep: ep, queue: q, clock: clock}
 	a.entry.Init(a, waiter.EventHUp)
 	q.EventRegister(&a.entry)
-	ep.LockUser()
-	defer ep.UnlockUser()
+	lock(ep)
+	defer unlock(ep)
 	ep.SetOwner(a)
 	a.last = clock.NowMonotonic()
 	var st State
@@ -102,17 +102,17 @@ func (a *Account) Handled() { a.step() }
 // Touch is the event after a Write, Read, CloseWrite or Close of ours. It takes
 // ep's lock.
 func (a *Account) Touch() {
-	a.ep.LockUser()
+	lock(a.ep)
 	a.step()
-	a.ep.UnlockUser()
+	unlock(a.ep)
 }
 
 // WriterWaits tells that a writer begins to wait for room in the send buffer,
 // or waits no longer. It takes ep's lock. Of several writers the last word
 // counts.
 func (a *Account) WriterWaits(waits bool) {
-	a.ep.LockUser()
-	defer a.ep.UnlockUser()
+	lock(a.ep)
+	defer unlock(a.ep)
 	a.waiting = waits // step charges to what seen has
 	a.step()
 }
@@ -148,8 +148,8 @@ func (*Account) KGID() uint32 { return 0 }
 // the Account out of that function too. It may be called more than once.
 func (a *Account) Stop() {
 	a.unregister.Do(func() { a.queue.EventUnregister(&a.entry) })
-	a.ep.LockUser()
-	defer a.ep.UnlockUser()
+	lock(a.ep)
+	defer unlock(a.ep)
 	a.step()
 	a.stopped = true
 	a.ep.SetOwner(nil)
@@ -157,8 +157,8 @@ func (a *Account) Stop() {
 
 // Holdup is the book up to now.
 func (a *Account) Holdup() holdup.Report {
-	a.ep.LockUser()
-	defer a.ep.UnlockUser()
+	lock(a.ep)
+	defer unlock(a.ep)
 	a.step()
 	return a.report()
 }

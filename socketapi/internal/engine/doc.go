@@ -15,7 +15,7 @@
 // # Locks
 //
 // Everything is read and written under the endpoint's own lock (Endpoint.mu),
-// taken by its exported LockUser. The order is
+// taken the way its timers take it (see lock). The order is
 //
 //	the caller's locks > Endpoint.mu > waiter.Queue's lock
 //

@@ -104,8 +104,8 @@ type Receive struct {
 // Read looks at ep. It may be called at any time, also after Close: a closed
 // connection may still be sending what was written. It allocates nothing.
 func Read(ep *tcp.Endpoint) (st State) {
-	ep.LockUser()
-	defer ep.UnlockUser()
+	lock(ep)
+	defer unlock(ep)
 	st.read(ep)
 	return st
 }

@@ -29,12 +29,12 @@ import (
 // exists, and keeps those parts for good. A listener hands fn to none of its
 // children.
 //
-// A watched endpoint pays about a microsecond for every segment (gVisor makes
-// a copy of its state on the heap, SACK blocks included); one not watched pays
-// nothing. tcp.NewProtocolProbe uses the same field; Watch replaces that too.
+// A watched endpoint pays for every segment: gVisor makes a copy of its state,
+// 768 bytes on the heap and SACK blocks besides, which with the collector's
+// share is 0.5 to 1 us. One not watched pays nothing. tcp.NewProtocolProbe uses the same field; Watch replaces that too.
 func Watch(ep *tcp.Endpoint, fn func()) {
-	ep.LockUser()
-	defer ep.UnlockUser()
+	lock(ep)
+	defer unlock(ep)
 	probe := probeField.in(unsafe.Pointer(ep))
 	if fn == nil {
 		*probe = nil
