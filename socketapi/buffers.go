@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 
 	"tapstack/socketapi/internal/engine"
@@ -79,7 +80,10 @@ func raise(mark *atomic.Int64, n int) int {
 
 func buffersOf(ep *tcp.Endpoint) (SendBuffer, ReceiveBuffer) {
 	st := engine.Read(ep)
-	o := ep.SocketOptions()
+	return buffersIn(&st, ep.SocketOptions())
+}
+
+func buffersIn(st *engine.State, o *tcpip.SocketOptions) (SendBuffer, ReceiveBuffer) {
 	snd := SendBuffer{Size: int(o.GetSendBufferSize()), Queued: st.Snd.Queued, Unsent: st.Snd.Unsent, Window: st.Snd.Wnd}
 	snd.Free = max(0, snd.Size-snd.Queued)
 	rcv := ReceiveBuffer{Size: fromMemory(o.GetReceiveBufferSize()), Queued: st.Rcv.Queued, Window: st.Rcv.Wnd}

@@ -162,6 +162,32 @@ func TestSocketsList(t *testing.T) {
 	}
 }
 
+// TestUDPSocketsList finds UDP sockets, and only those.
+func TestUDPSocketsList(t *testing.T) {
+	a, b := pair(t, nil)
+	l, err := socketapi.ListenUDP(b, "udp", ":53")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	connect(t, a, b, b4.Addr())
+	c, err := (&socketapi.Dialer{Stack: b}).Dial("udp", "192.0.2.1:9")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	list := socketapi.UDPSockets(b)
+	if len(list) != 2 {
+		t.Fatalf("%d sockets: %+v", len(list), list)
+	}
+	if list[0].Local.Port() != 53 || list[0].Remote.IsValid() || list[0].Receive.Size == 0 {
+		t.Errorf("%+v", list[0])
+	}
+	if list[1].Remote.String() != "192.0.2.1:9" || list[1].Local.String() != c.LocalAddr().String() {
+		t.Errorf("%+v", list[1])
+	}
+}
+
 // TestBuffersAfterClose: what was written before Close is still on its way,
 // and can still be watched.
 func TestBuffersAfterClose(t *testing.T) {

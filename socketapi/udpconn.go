@@ -232,11 +232,15 @@ func (c *UDPConn) ReceiveBuffer() UDPReceiveBuffer {
 	if c == nil {
 		return UDPReceiveBuffer{}
 	}
-	b := UDPReceiveBuffer{Size: int(c.so.ep.SocketOptions().GetReceiveBufferSize())}
-	if st, ok := c.so.ep.Stats().(*tcpip.TransportEndpointStats); ok {
+	return udpBuffer(c.so.ep)
+}
+
+func udpBuffer(ep tcpip.Endpoint) UDPReceiveBuffer {
+	b := UDPReceiveBuffer{Size: int(ep.SocketOptions().GetReceiveBufferSize())}
+	if st, ok := ep.Stats().(*tcpip.TransportEndpointStats); ok {
 		b.Dropped = st.ReceiveErrors.ReceiveBufferOverflow.Value()
 	}
-	if n, err := c.so.ep.GetSockOptInt(tcpip.ReceiveQueueSizeOption); err == nil {
+	if n, err := ep.GetSockOptInt(tcpip.ReceiveQueueSizeOption); err == nil {
 		b.Next = n
 	}
 	return b

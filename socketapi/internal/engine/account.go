@@ -4,6 +4,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
@@ -92,6 +93,14 @@ func NewAccount(ep *tcp.Endpoint, q *waiter.Queue, clock tcpip.Clock) *Account {
 	if a.seen.closed {
 		a.h.ZeroWindow.Count++
 	}
+	return a
+}
+
+// AccountOf is the account that ep keeps, nil if it keeps none.
+func AccountOf(ep *tcp.Endpoint) *Account {
+	lock(ep)
+	defer unlock(ep)
+	a, _ := (*ownerField.in(unsafe.Pointer(ep))).(*Account)
 	return a
 }
 

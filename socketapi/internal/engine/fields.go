@@ -31,6 +31,7 @@ var (
 	probeField     = fieldOf[tcp.TCPProbeFunc](endpointType, "probe")
 	sndQueueField  = fieldOf[tcp.TCPSndBufState](endpointType, "sndQueueInfo", "TCPSndBufState")
 	rcvMemField    = fieldOf[atomicbitops.Int32](endpointType, "rcvMemUsed")
+	ownerField     = fieldOf[tcpip.PacketOwner](endpointType, "owner")
 	advMSSField    = fieldOf[uint16](endpointType, "amss")
 	hardErrorField = fieldOf[tcpip.Error](endpointType, "hardError")
 

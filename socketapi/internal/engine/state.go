@@ -5,6 +5,7 @@ import (
 	"unsafe"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 )
 
@@ -216,4 +217,12 @@ func (st State) AllAcked(end uint32) (acked, lost bool) {
 	default:
 		return false, false
 	}
+}
+
+// Transport is the protocol of an endpoint, 0 if it does not say.
+func Transport(ep tcpip.Endpoint) tcpip.TransportProtocolNumber {
+	if info, ok := ep.Info().(*stack.TransportEndpointInfo); ok {
+		return info.TransProto
+	}
+	return 0
 }
