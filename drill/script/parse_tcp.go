@@ -61,7 +61,7 @@ func (p *parser) flags() TCPFlags {
 	for i := range len(text) {
 		var bits TCPFlags
 		if c := text[i]; '0' <= c && c <= '7' {
-			bits = TCPFlags(c&1)*ECE | TCPFlags(c>>1&1)*CWR | TCPFlags(c>>2)*AE
+			bits = TCPFlags(c&1)*ECE | TCPFlags(c>>1&1)*CWR | TCPFlags(c>>2&1)*AE
 		} else if bit := strings.IndexByte(flagLetters, c); bit >= 0 {
 			bits = 1 << bit
 		} else if text != "-" {
