@@ -6,7 +6,7 @@ import (
 )
 
 // MaxSize is the size in bytes of the largest script that Parse takes.
-const MaxSize = 1 << 30
+const MaxSize = 1 << 27
 
 // maxDepth bounds how deep expressions, structs and loops may nest.
 const maxDepth = 100

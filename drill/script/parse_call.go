@@ -14,7 +14,7 @@ func (p *parser) call() *Call {
 		p.expected(`"=" and the result of ` + clip(c.Name))
 	}
 	p.advance()
-	c.Result = p.expr(arith)
+	c.Result = p.result()
 	if p.tok.kind == tokWord && !p.tok.newLine && isErrno(p.tok.text) {
 		c.Errno = p.tok.text
 		p.advance()
@@ -23,6 +23,26 @@ func (p *parser) call() *Call {
 		c.Note = p.note()
 	}
 	return c
+}
+
+// result = flags [ "~" flags ] ; flags = unary { "|" unary } .
+//
+// Arithmetic needs parentheses here, for behind a result may come the next
+// event: "close(3) = 0 +0 close(4) = 0".
+func (p *parser) result() Expr {
+	x := p.orFlags()
+	if at := p.here(); p.accept("~") {
+		return &Range{Pos: at, From: x, To: p.orFlags()}
+	}
+	return x
+}
+
+func (p *parser) orFlags() Expr {
+	x := p.unary()
+	for n := 0; p.is("|"); n++ {
+		x = p.chain(n, "|", x, p.unary)
+	}
+	return x
 }
 
 // isErrno tells the name of an error: E and capitals.

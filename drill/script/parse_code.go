@@ -14,10 +14,12 @@ func (p *parser) codeBlock() *Code {
 		if p.is("}%") {
 			break
 		}
+		if p.tok.kind != tokEOF {
+			c.Stmts = append(c.Stmts, p.statement())
+		}
 		if p.tok.kind == tokEOF {
 			p.fail(c.Pos, "this code does not end: expected }%%")
 		}
-		c.Stmts = append(c.Stmts, p.statement())
 		if p.tok.kind != tokNewline && !p.is(";") && !p.is("}%") {
 			if p.isWord("if") {
 				p.unsupported(p.here(), "Python's conditional expression")

@@ -124,7 +124,10 @@ func (p *parser) duration(what string) time.Duration {
 		p.off++
 	}
 	number := p.src[start:p.off]
-	if number == "" || number == "." || strings.Count(number, ".") > 1 {
+	if strings.Count(number, ".") > 1 {
+		p.fail(at, "%q is not a number", clip(number))
+	}
+	if number == "" || number == "." {
 		p.off = start
 		p.tok = bad
 		p.expected(what)

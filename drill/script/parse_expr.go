@@ -28,9 +28,9 @@ func (p *parser) expr(l level) Expr {
 }
 
 // ends reports whether the expression ends with its line here: outside of
-// parentheses the next line is the next event, as in
+// parentheses the next line is something else, as in
 //
-//	+0 read(4, ..., 10) = 3
+//	param N in 1..10
 //	+0 close(4) = 0
 func (p *parser) ends() bool { return p.tok.newLine && p.open == 0 }
 
@@ -101,7 +101,7 @@ func (p *parser) comparison() Expr {
 }
 
 // precedence lists the binary operators from loose to tight.
-var precedence = [][]string{{"|"}, {"^"}, {"&"}, {"<<", ">>"}, {"+", "-"}, {"*", "/", "//", "%"}}
+var precedence = [bindUnary - bindSum][]string{{"|"}, {"^"}, {"&"}, {"<<", ">>"}, {"+", "-"}, {"*", "/", "//", "%"}}
 
 // binary reads operators of a precedence and tighter.
 func (p *parser) binary(prec int) Expr {

@@ -6,11 +6,12 @@ import (
 	"strings"
 )
 
-// What macros may grow a script by, so that a few lines cannot fill the
-// memory; and how deep conditions may nest.
+// What macros may write, so that a few lines cannot fill the memory: so many
+// bytes, and so many for each of the script; and how deep they may nest.
 const (
 	maxExpansion = 1 << 20
-	maxMacros    = 100 // nested
+	maxGrowth    = 8
+	maxMacros    = 100
 )
 
 // text is a script after preprocessing: what the lexer sees. Lines are where
@@ -90,7 +91,8 @@ type preprocessor struct {
 	used   bool // a macro exists, so words have to be looked up
 	out    strings.Builder
 	copied int // orig up to here is in out
-	grown  int
+	grown  int // by macros, at most room
+	room   int
 	conds  []cond
 }
 
@@ -99,6 +101,7 @@ func preprocess(file, src string, defines map[string]string) (*text, *Error) {
 	p := &preprocessor{
 		text:   &text{file: file, orig: src, lines: lineStarts(src)},
 		macros: make(map[string]string, len(defines)),
+		room:   maxExpansion + maxGrowth*len(src),
 	}
 	for k, v := range defines {
 		p.macros[k] = v
@@ -280,13 +283,13 @@ func (p *preprocessor) flush(to int) {
 // expand writes what a macro stands for, macros in it replaced too, but not
 // one that is being replaced (as in C).
 func (p *preprocessor) expand(name string, at int, open []string) *Error {
+	open = append(open, name)
 	tooMuch := func() *Error {
-		return p.errorAt(lineCol(p.lines, at), "macro %s grows too large", name)
+		return p.errorAt(lineCol(p.lines, at), "macro %s grows too large", open[0])
 	}
-	if len(open) >= maxMacros {
+	if len(open) > maxMacros {
 		return tooMuch()
 	}
-	open = append(open, name)
 	body := p.macros[name]
 	for i := 0; i < len(body); {
 		start := i
@@ -305,12 +308,12 @@ func (p *preprocessor) expand(name string, at int, open []string) *Error {
 		default:
 			p.out.WriteString(word)
 		}
-		if p.grown += i - start; p.grown > maxExpansion {
+		if p.grown += i - start; p.grown > p.room {
 			return tooMuch()
 		}
 	}
 	// Even an empty macro takes time.
-	if p.grown++; p.grown > maxExpansion {
+	if p.grown++; p.grown > p.room {
 		return tooMuch()
 	}
 	return nil

@@ -198,13 +198,32 @@ func (w *printer) call(c *Call) {
 	w.say(c.Name, "(")
 	w.list(c.Args)
 	w.say(") = ")
-	w.expr(c.Result)
+	w.result(c.Result)
 	if c.Errno != "" {
 		w.say(" ", c.Errno)
 	}
 	if c.Note != "" {
 		w.say(" (", c.Note, ")")
 	}
+}
+
+// result is an expression with parentheses around arithmetic.
+func (w *printer) result(x Expr) {
+	if r, ok := x.(*Range); ok {
+		w.orFlags(r.From)
+		w.say("~")
+		x = r.To
+	}
+	w.orFlags(x)
+}
+
+func (w *printer) orFlags(x Expr) {
+	if b, ok := x.(*Binary); ok && b.Op == "|" {
+		w.orFlags(b.X)
+		w.say(" | ")
+		x = b.Y
+	}
+	w.operand(x, bindUnary)
 }
 
 func (w *printer) code(c *Code) {

@@ -110,7 +110,8 @@ const (
 	bindAnd
 	bindNot
 	bindCompare
-	bindSum // and the precedences above it
+	bindSum   // and the precedences above it
+	bindUnary = bindSum + 6
 )
 
 // binding returns how tightly an expression holds together.
@@ -124,7 +125,7 @@ func binding(x Expr) int {
 		if x.Op == "not" {
 			return bindNot
 		}
-		return bindSum + len(precedence)
+		return bindUnary
 	case *Binary:
 		switch x.Op {
 		case "or":
@@ -138,7 +139,7 @@ func binding(x Expr) int {
 			}
 		}
 	}
-	return bindSum + len(precedence) + 1
+	return bindUnary + 1
 }
 
 // operand writes x, in parentheses if it binds less than it must.

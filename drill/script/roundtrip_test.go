@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 
 	"tapstack/drill/script"
@@ -115,6 +116,9 @@ func TestOwnScripts(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	for _, src := range ownScripts(f) {
 		f.Add(src)
+		for line := range strings.Lines(src) { // a mistake ends the parse: more is reached from short texts
+			f.Add(line)
+		}
 	}
 	f.Fuzz(func(t *testing.T, src string) {
 		s, err := script.Parse("fuzz.pkt", src, nil)
