@@ -81,8 +81,8 @@ func (*For) action()           {}
 type TimeKind uint8
 
 const (
-	// TimeNone: no time was written, which only [*Shell], [*Code] and [*For]
-	// allow. It happens at once.
+	// TimeNone is for no time at all, which [*Shell], [*Code] and [*For] allow:
+	// it happens at once.
 	TimeNone TimeKind = iota
 	// TimeAbsolute is "0.1": From, since the script began.
 	TimeAbsolute

@@ -6,9 +6,9 @@ import "net/netip"
 type ValueKind uint8
 
 const (
-	// Unset: nothing was written.
+	// Unset is for what was not written.
 	Unset ValueKind = iota
-	// Exact: Lo.
+	// Exact is the value Lo.
 	Exact
 	// AnyValue is "*".
 	AnyValue
@@ -113,9 +113,9 @@ type MPLSEntry struct {
 type ECN uint8
 
 const (
-	// ECNUnset: nothing was written.
+	// ECNUnset is for what was not written.
 	ECNUnset ECN = iota
-	// ECNNone is "noecn": Not-ECT, 0.
+	// ECNNone is "noecn": 0.
 	ECNNone
 	// ECT1 is "ect1": 1.
 	ECT1

@@ -83,12 +83,14 @@ type MSS struct {
 	Size Value
 }
 
-// NOP is "nop", EOL "eol", SACKPermitted "sackOK".
-type (
-	NOP           struct{ Pos }
-	EOL           struct{ Pos }
-	SACKPermitted struct{ Pos }
-)
+// NOP is "nop".
+type NOP struct{ Pos }
+
+// EOL is "eol".
+type EOL struct{ Pos }
+
+// SACKPermitted is "sackOK".
+type SACKPermitted struct{ Pos }
 
 // WindowScale is "wscale 8".
 type WindowScale struct {

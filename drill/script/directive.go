@@ -19,7 +19,7 @@ func (p *preprocessor) directive() *Error {
 		p.blank(start, start+len(line))
 		return nil
 	}
-	at := lineCol(p.lines, start)
+	at := p.lineCol(start)
 	if err := p.obey(at, name, arg); err != nil {
 		return err
 	}

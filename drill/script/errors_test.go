@@ -132,7 +132,7 @@ var mistakes = []struct{ src, want string }{
 	{"#ifdef\n#endif", "1:1: expected a name behind #ifdef"},
 	{"#define\n", "1:1: expected a name to define"},
 	{"#define F(x) x\n", "1:1: macros take no arguments"},
-	{"#esle\n", "1:1: expected #define, #undef, #ifdef, #ifndef, #else or #endif, found #esle"},
+	{"#unless\n", "1:1: expected #define, #undef, #ifdef, #ifndef, #else or #endif, found #unless"},
 	{"#define A B B\n#define B C )\n#define C 1 2\n0 f(A) = 0", `4:5: expected "," or ")", found number 2`},
 	{"#define SIZE 1000\n0 f(SIZE, SIZE x) = 0", `2:16: expected "," or ")", found word "x"`},
 }

@@ -125,6 +125,12 @@ func (l *lexer) word() string {
 // number reads "10", "0x1f", "0.5", ".5" and "1."; in code "1e6" too.
 func (l *lexer) number() (kind, string) {
 	start := l.off
+	for l.off < len(l.src) && isDigit(l.src[l.off]) {
+		l.off++
+	}
+	if l.off == len(l.src) || !isWord(l.src[l.off]) && l.src[l.off] != '.' {
+		return tokNumber, l.src[start:l.off] // as most are
+	}
 	l.digits()
 	// "1..10" and "0...0.2" begin with integers.
 	if l.at(".") && !l.at("..") && !strings.ContainsAny(l.src[start:l.off], "xX") {

@@ -12,7 +12,7 @@ const MaxSize = 1 << 27
 const maxDepth = 100
 
 // maxChain bounds the operators, or operands, of one expression.
-const maxChain = 10_000
+const maxChain = 1_000
 
 // Config is what Parse may be told. The zero value is the default.
 type Config struct {
@@ -73,7 +73,7 @@ func (p *parser) run() (s *Script, err *Error) {
 
 // script = { option } { declaration } { event } .
 func (p *parser) script() *Script {
-	s := &Script{File: p.file, source: p.orig, lines: p.text.lines}
+	s := &Script{File: p.file, source: p.orig, lines: p.lines}
 	s.Options = p.options()
 	for p.declaration(s) {
 	}

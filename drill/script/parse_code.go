@@ -5,7 +5,7 @@ import "slices"
 // codeBlock = "%{" { statement ( newline | ";" ) } "}%" .
 func (p *parser) codeBlock() *Code {
 	c := &Code{Pos: p.here()}
-	p.lexer.code, p.nest = true, 0
+	p.code, p.nest = true, 0
 	p.advance()
 	for {
 		for p.tok.kind == tokNewline || p.is(";") {
@@ -27,7 +27,7 @@ func (p *parser) codeBlock() *Code {
 			p.expected("an operator or the end of the statement")
 		}
 	}
-	p.lexer.code = false
+	p.code = false
 	p.advance()
 	return c
 }

@@ -23,6 +23,7 @@ type text struct {
 	src   string
 	lines []int32 // where each line of orig begins
 	moved []shift // in ascending order
+	last  int     // the line that lineCol returned
 }
 
 // shift says that from src offset at on, to the next shift, an offset o stands
@@ -45,12 +46,18 @@ func (t *text) pos(off int) Pos {
 			}
 		}
 	}
-	return lineCol(t.lines, off)
+	return t.lineCol(off)
 }
 
-func lineCol(lines []int32, off int) Pos {
-	i := sort.Search(len(lines), func(i int) bool { return int(lines[i]) > off })
-	return Pos{Line: int32(i), Col: int32(off) - lines[i-1] + 1}
+// lineCol returns the place of an offset in the original. Most are asked for
+// in order, hence the look at the last line first.
+func (t *text) lineCol(off int) Pos {
+	i := t.last
+	if i == 0 || off < int(t.lines[i-1]) || i < len(t.lines) && off >= int(t.lines[i]) {
+		i = sort.Search(len(t.lines), func(i int) bool { return int(t.lines[i]) > off })
+		t.last = i
+	}
+	return Pos{Line: int32(i), Col: int32(off) - t.lines[i-1] + 1}
 }
 
 func lineStarts(s string) []int32 {
@@ -285,7 +292,7 @@ func (p *preprocessor) flush(to int) {
 func (p *preprocessor) expand(name string, at int, open []string) *Error {
 	open = append(open, name)
 	tooMuch := func() *Error {
-		return p.errorAt(lineCol(p.lines, at), "macro %s grows too large", open[0])
+		return p.errorAt(p.lineCol(at), "macro %s grows too large", open[0])
 	}
 	if len(open) > maxMacros {
 		return tooMuch()
