@@ -64,9 +64,7 @@ func (p *parser) run() (s *Script, err *Error) {
 			s, err = nil, e
 		}
 	}()
-	if strings.HasPrefix(p.src, "\ufeff") {
-		p.off = len("\ufeff")
-	}
+	p.off = len(p.src) - len(strings.TrimPrefix(p.src, bom))
 	p.advance()
 	return p.script(), nil
 }

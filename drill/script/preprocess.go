@@ -33,6 +33,9 @@ type shift struct {
 	inside   bool
 }
 
+// bom is what some editors put in front of a text.
+const bom = "\ufeff"
+
 // pos returns the place in the original of an offset in src.
 func (t *text) pos(off int) Pos {
 	if len(t.moved) > 0 {
@@ -132,6 +135,7 @@ func preprocess(file, src string, defines map[string]string) (*text, *Error) {
 // run goes through the script, token by token as far as need be.
 func (p *preprocessor) run() *Error {
 	lineStart := true
+	p.off = len(p.orig) - len(strings.TrimPrefix(p.orig, bom))
 	for p.off < len(p.orig) {
 		c := p.orig[p.off]
 		switch {

@@ -25,9 +25,9 @@ func (p *parser) addr() netip.Addr {
 	a, err := netip.ParseAddr(text)
 	// The colon behind an address, as in "ipv6 fd00::1 > fd00::2:", is not
 	// part of it.
-	if err != nil && strings.HasSuffix(text, ":") {
-		p.off--
-		a, err = netip.ParseAddr(text[:len(text)-1])
+	if i := strings.LastIndexByte(text, ':'); err != nil && i >= 0 {
+		p.off -= len(text) - i
+		a, err = netip.ParseAddr(text[:i])
 	}
 	if err != nil {
 		p.noAddr(at, tok, text, "an IP address")
