@@ -127,10 +127,13 @@ func inspectPacket(n Node, f func(Node) bool) {
 	case *TCP:
 		inspectValues(f, n.Seq, n.End, n.Len, n.Ack, n.Win, n.Urg)
 		inspectAll(n.Options, f)
+		inspectPayload(n.Payload, f)
 	case *UDP:
 		inspectValues(f, n.Len)
+		inspectPayload(n.Payload, f)
 	case *ICMP:
 		inspectValues(f, n.MTU, n.ID, n.Seq, n.Len)
+		inspectPayload(n.Payload, f)
 		if n.Quote != nil {
 			Inspect(n.Quote, f)
 		}
@@ -138,6 +141,12 @@ func inspectPacket(n Node, f func(Node) bool) {
 		inspectValues(f, n.Seq, n.End, n.Len)
 	case TCPOption:
 		inspectOption(n, f)
+	}
+}
+
+func inspectPayload(s *String, f func(Node) bool) {
+	if s != nil {
+		Inspect(s, f)
 	}
 }
 
