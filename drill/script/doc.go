@@ -10,7 +10,7 @@
 // There are no goroutines, and nothing global changes. The files have the
 // order of the language: ast*.go the tree, preprocess.go and directive.go,
 // lexer.go and scan.go, parse*.go a function per production, print*.go the way
-// back.
+// back, eval*.go what expressions are worth.
 //
 // # A script
 //
@@ -73,7 +73,8 @@
 //
 // Between %{ and }% stand statements of Python: assert, print and assignments
 // (n += 1), separated by lines or semicolons, with comparisons that chain,
-// and, or, not, in, arithmetic and % formatting.
+// and, or, not, in, arithmetic and % formatting. [Eval] computes them, given
+// what the names mean.
 //
 // # Directives
 //

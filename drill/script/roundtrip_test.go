@@ -2,6 +2,7 @@ package script_test
 
 import (
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -111,8 +112,27 @@ func TestOwnScripts(t *testing.T) {
 	}
 }
 
+// evalAll evaluates what can be, for the sake of a panic.
+func evalAll(s *script.Script) {
+	n := int64(-1)
+	lookup := func(script.Expr, []any) (any, error) {
+		n++
+		return []any{int64(0), int64(7), .5, "%d", true, int64(math.MinInt64)}[n%6], nil
+	}
+	s.Inspect(func(n script.Node) bool {
+		if x, ok := n.(script.Expr); ok {
+			if v, err := script.Eval(x, lookup); err == nil {
+				_ = script.Show(v)
+			}
+			return false
+		}
+		return true
+	})
+}
+
 // FuzzParse: whatever the text, Parse returns; what it accepts survives being
-// printed and parsed again; what it does not has a place in the text.
+// printed and parsed again, and can be evaluated; what it does not accept has
+// a place in the text.
 func FuzzParse(f *testing.F) {
 	for _, src := range ownScripts(f) {
 		f.Add(src)
@@ -124,6 +144,7 @@ func FuzzParse(f *testing.F) {
 		s, err := script.Parse("fuzz.pkt", src, nil)
 		if err == nil {
 			checkRoundTrip(t, s)
+			evalAll(s)
 			return
 		}
 		var e *script.Error
