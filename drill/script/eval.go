@@ -20,7 +20,7 @@ type EvalError struct {
 }
 
 // Error returns "line:column: what".
-func (e *EvalError) Error() string { return e.Pos.String() + ": " + e.Err.Error() }
+func (e *EvalError) Error() string { return e.String() + ": " + e.Err.Error() }
 
 // Unwrap returns the error without its place, such as Lookup's own.
 func (e *EvalError) Unwrap() error { return e.Err }
