@@ -140,6 +140,7 @@
 // [Parse] returns an [*Error] with file, line and column, what was expected and
 // what was found; [Error.Detail] shows the line with a caret. It never panics
 // and takes time and memory linear in the text: sizes and nesting are bounded.
+// Names of hosts and connections that are not declared are mistakes too.
 // What is packetdrill but not in this language (SCTP, MPTCP, PSP, most
 // statements of Python) has its name in [Error.Feature].
 package script

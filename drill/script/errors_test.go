@@ -125,6 +125,13 @@ var mistakes = []struct{ src, want string }{
 	{"link a b speed 10", `1:10: expected delay, rate, queue or loss, found word "speed"`},
 	{"conn b remote 1.2.3.4", `1:15: expected an address with a port, such as 192.0.2.1:80, [fd00::1]:80 or :80, found "1.2.3.4"`},
 	{"conn b local :0", "1:14: port 0 is no port"},
+	{"host a\n0 b: f() = 0", `2:1: no host is called b: expected a line "host b ..." before the events`},
+	{"for N in 1..2 {\n0 < b: . 1:1(0) }", `2:3: no connection is called b: expected a line "conn b ..." before the events`},
+	{"host a\nhost a", "2:1: host a is declared twice"},
+	{"conn a\nconn a", "2:1: connection a is declared twice"},
+	{"param a in 1\nparam a in 2", "2:1: parameter a is declared twice"},
+	{"host a\nlink a b", "2:1: no host is called b"},
+	{"host a\nlink a a", "2:1: this link joins a with itself"},
 	// directives
 	{"#ifdef A\n0 close(3) = 0", "1:1: this #ifdef has no #endif"},
 	{"0 close(3) = 0\n#endif", "2:1: #endif without #ifdef"},

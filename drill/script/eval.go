@@ -34,15 +34,7 @@ var ErrNotComputable = errors.New("this has no value")
 // of the types that [Lookup] returns. "and" and "or" look no further than they
 // must. An error is an [*EvalError].
 func Eval(x Expr, lookup Lookup) (any, error) {
-	v, err := evaluator(lookup).eval(x)
-	if err == nil {
-		return v, nil
-	}
-	var e *EvalError
-	if !errors.As(err, &e) {
-		err = &EvalError{Pos: x.At(), Err: err}
-	}
-	return v, err
+	return evaluator(lookup).eval(x)
 }
 
 // EvalInt computes an expression that must give an integer.
@@ -117,7 +109,7 @@ func (s *Span) Bounds(lookup Lookup) (from, to, step int64, err error) {
 
 type evaluator Lookup
 
-// eval places the errors of what it calls.
+// eval evaluates one node and gives errors their place.
 func (ev evaluator) eval(x Expr) (v any, err error) {
 	defer func() {
 		var placed *EvalError

@@ -58,7 +58,6 @@ var canonical = []struct{ src, want string }{
 	{"0 f() = -1 EAGAIN", ""},
 	{"0 f($N, ${N+1}) = $M", "0 f(N, N + 1) = M"},
 	{"client: 0 f() = 1", mistake},
-	{"0 client:f() = 1", "0 client: f() = 1"},
 	// code
 	{"0 %{assert a==1;}%", "0 %{ assert a == 1 }%"},
 	{"%{ print a, (b,) }%", "%{ print(a, (b,)) }%"},
@@ -132,7 +131,8 @@ func TestTreeOfATime(t *testing.T) {
 }
 
 func TestTreeOfASegment(t *testing.T) {
-	got := only(t, `+0 > b: [ce] 5 > 6 SP. 1:4(3) ack * win 1~2 urg $N <mss 9,TS val 1 ecr 2,sack 3:4 5:6,FO 0aff,...> "abc"`).Action
+	got := only(t, `conn b
++0 > b: [ce] 5 > 6 SP. 1:4(3) ack * win 1~2 urg $N <mss 9,TS val 1 ecr 2,sack 3:4 5:6,FO 0aff,...> "abc"`).Action
 	want := &script.Packet{
 		Outbound: true,
 		Conn:     "b",

@@ -78,6 +78,7 @@ func (p *parser) script() *Script {
 	for p.tok.kind != tokEOF {
 		s.Events = append(s.Events, p.event())
 	}
+	p.check(s)
 	return s
 }
 

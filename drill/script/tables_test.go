@@ -90,6 +90,9 @@ func TestInspectIsComplete(t *testing.T) {
 		got := make(map[reflect.Type]int)
 		s.Inspect(func(n script.Node) bool {
 			got[reflect.TypeOf(n)]++
+			if script.Format(n) == "" {
+				t.Errorf("%s:%v: a %T is nothing in print", file, n.At(), n)
+			}
 			return true
 		})
 		want := make(map[reflect.Type]int)
