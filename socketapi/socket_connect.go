@@ -22,6 +22,9 @@ func (so *Socket) Bind(local netip.AddrPort) error {
 	}
 	defer so.done()
 	fa, err := so.address(local)
+	if err == syscall.ENETUNREACH { //nolint:errorlint // bare, from address
+		err = syscall.EINVAL // bind(2)'s word for it
+	}
 	if err != nil {
 		return err
 	}
@@ -127,7 +130,24 @@ func (so *Socket) Connect(remote netip.AddrPort) error {
 		// Linux connects to loopback, which a stack of TAPs does not have.
 		return syscall.ENETUNREACH
 	}
+	if so.kind == stream && so.isBroadcast(fa) {
+		return syscall.ENETUNREACH // gVisor would send SYNs to all
+	}
 	return so.errno(so.ep.Connect(fa))
+}
+
+// isBroadcast reports whether fa is the broadcast address of a network that we
+// are on.
+func (so *Socket) isBroadcast(fa tcpip.FullAddress) bool {
+	if fa.Addr.BitLen() != 32 {
+		return false
+	}
+	r, err := so.stack.Netstack().FindRoute(fa.NIC, tcpip.Address{}, fa.Addr, ipv4, false)
+	if err != nil {
+		return false
+	}
+	defer r.Release()
+	return r.IsOutboundBroadcast()
 }
 
 // address is ap for gVisor, if the socket's family has it.
@@ -135,8 +155,11 @@ func (so *Socket) address(ap netip.AddrPort) (tcpip.FullAddress, error) {
 	if a := ap.Addr(); a.IsValid() {
 		is4 := a.Is4() || a.Is4In6()
 		v6only := so.v6 && so.ep.SocketOptions().GetV6Only()
-		if is4 && v6only && !a.IsUnspecified() || !is4 && !so.v6 {
+		switch {
+		case !is4 && !so.v6:
 			return tcpip.FullAddress{}, syscall.EAFNOSUPPORT
+		case is4 && v6only && !a.Unmap().IsUnspecified():
+			return tcpip.FullAddress{}, syscall.ENETUNREACH
 		}
 	}
 	fa, err := fullAddress(so.stack, ap)
@@ -189,11 +212,7 @@ func (so *Socket) Getsockname() (netip.AddrPort, error) {
 	if err != nil {
 		return netip.AddrPort{}, so.errno(err)
 	}
-	ap := addrPort(so.stack, fa)
-	if !ap.Addr().IsValid() {
-		ap = netip.AddrPortFrom(so.anyAddr(), ap.Port())
-	}
-	return ap, nil
+	return so.localAddrPort(fa), nil
 }
 
 func (so *Socket) anyAddr() netip.Addr {

@@ -216,6 +216,9 @@ func (so *Socket) sendStream(p []byte, rest [][]byte, flags MsgFlags) (int, erro
 	size, done := len(p)+total(rest), 0
 	so.cork(flags&MsgMore != 0)
 	defer so.uncork(flags&MsgMore != 0)
+	if size == 0 {
+		return 0, so.sendNothing()
+	}
 	for done < size {
 		n, err := so.sendPiece(p, rest, size-done)
 		if err != nil {
@@ -228,6 +231,19 @@ func (so *Socket) sendStream(p []byte, rest [][]byte, flags MsgFlags) (int, erro
 		p, rest = skip(p, rest, n)
 	}
 	return done, nil
+}
+
+// sendNothing tells whether bytes could be sent, which is what send(2) says of
+// none: a full buffer has room for them.
+func (so *Socket) sendNothing() error {
+	so.snd.from.of(nil, nil, 0)
+	_, err := so.ep.Write(&so.snd.from, tcpip.WriteOptions{})
+	if _, full := err.(*tcpip.ErrWouldBlock); full {
+		if st := readTCP(so.tcp()); st.sndOpen() {
+			return nil
+		}
+	}
+	return so.errno(err)
 }
 
 // sendPiece hands over at most left bytes, as one of gVisor's segments.

@@ -121,10 +121,7 @@ func (c *TCPConn) write(p []byte, rest [][]byte) (int64, error) {
 	c.wr.mu.Lock()
 	defer c.wr.mu.Unlock()
 	size, done := len(p)+total(rest), 0
-	if size == 0 {
-		return 0, c.opErr("write", c.check(&c.wr))
-	}
-	for done < size {
+	for first := true; first || done < size; first = false {
 		err := c.attempt(&c.wr, "write", func() error {
 			n, err := c.so.sendStream(p, rest, 0)
 			done += n
