@@ -130,6 +130,9 @@ func (so *Socket) Connect(remote netip.AddrPort) error {
 		// Linux connects to loopback, which a stack of TAPs does not have.
 		return syscall.ENETUNREACH
 	}
+	if ep := so.tcp(); ep != nil && ep.EndpointState() == tcp.StateListen {
+		return syscall.EISCONN
+	}
 	if so.kind == stream && so.isBroadcast(fa) {
 		return syscall.ENETUNREACH // gVisor would send SYNs to all
 	}
@@ -198,7 +201,13 @@ func (so *Socket) Shutdown(how How) error {
 	if !ok {
 		return syscall.EINVAL
 	}
-	return so.errno(so.ep.Shutdown(flags))
+	if err := so.ep.Shutdown(flags); err != nil {
+		return so.errno(err)
+	}
+	if so.kind != stream {
+		so.shut.Or(uint32(flags))
+	}
+	return nil
 }
 
 // Getsockname is the local address, like getsockname(2): unspecified parts are
@@ -229,6 +238,9 @@ func (so *Socket) Getpeername() (netip.AddrPort, error) {
 		return netip.AddrPort{}, err
 	}
 	defer so.done()
+	if ep := so.tcp(); ep != nil && ep.EndpointState() == tcp.StateTimeWait {
+		return netip.AddrPort{}, syscall.ENOTCONN
+	}
 	fa, err := so.ep.GetRemoteAddress()
 	if err != nil {
 		return netip.AddrPort{}, so.errno(err)

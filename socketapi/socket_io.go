@@ -113,7 +113,12 @@ func (so *Socket) recvStream(p []byte, rest [][]byte, flags MsgFlags) (int, erro
 	}
 	size := len(p) + total(rest)
 	if size == 0 {
-		return 0, nil
+		// Whether there is something is what recv(2) says of no bytes.
+		_, err := so.recvStream(make([]byte, 1), nil, MsgPeek)
+		if err == io.EOF { //nolint:errorlint // bare, from recvStream
+			err = nil
+		}
+		return 0, err
 	}
 	so.rcv.mu.Lock()
 	defer so.rcv.mu.Unlock()
@@ -140,8 +145,8 @@ func (so *Socket) recvStream(p []byte, rest [][]byte, flags MsgFlags) (int, erro
 
 // recvDatagram takes one message.
 func (so *Socket) recvDatagram(p []byte, rest [][]byte, flags MsgFlags) (tcpip.ReadResult, int, error) {
-	if flags&MsgOOB != 0 {
-		return tcpip.ReadResult{}, 0, syscall.EINVAL
+	if flags&MsgOOB != 0 && so.kind == ping {
+		return tcpip.ReadResult{}, 0, syscall.EOPNOTSUPP // UDP ignores it
 	}
 	so.rcv.mu.Lock()
 	defer so.rcv.mu.Unlock()
