@@ -77,8 +77,19 @@ func configure(addrs ...netip.Prefix) error {
 			return err
 		}
 	}
+	// Nobody has this hardware address: SYNs to it stay without any answer.
+	err = netlink.NeighAdd(&netlink.Neigh{
+		LinkIndex: link.Attrs().Index, State: netlink.NUD_PERMANENT,
+		IP: silent.Addr().AsSlice(), HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, 0x66},
+	})
+	if err != nil {
+		return err
+	}
 	return netlink.LinkSetUp(link)
 }
+
+// silent is where nobody answers.
+var silent = netip.MustParseAddrPort("192.0.2.66:9")
 
 // warm lets the hosts learn each other's hardware addresses, so that no row
 // sees the first packets wait for them. Nobody listens.
