@@ -102,8 +102,17 @@ func addrPort(s *stack.Stack, fa tcpip.FullAddress) netip.AddrPort {
 	return netip.AddrPortFrom(a, fa.Port)
 }
 
-// tcpAddr and udpAddr print an unspecified local address as "[::]:80", as
-// package net does.
+// localAddrPort is fa, a socket's own address: any address prints as "[::]:80",
+// or "0.0.0.0:80" for a socket of IPv4 alone, as in package net.
+func (so *Socket) localAddrPort(fa tcpip.FullAddress) netip.AddrPort {
+	ap := addrPort(so.stack, fa)
+	if !ap.Addr().IsValid() {
+		ap = netip.AddrPortFrom(so.anyAddr(), ap.Port())
+	}
+	return ap
+}
+
+// tcpAddr and udpAddr print an unspecified address as "[::]:80".
 func tcpAddr(ap netip.AddrPort) *net.TCPAddr {
 	if !ap.Addr().IsValid() {
 		return &net.TCPAddr{IP: net.IPv6unspecified, Port: int(ap.Port())}
@@ -151,6 +160,9 @@ func parseLocal(f family, address string) (netip.AddrPort, error) {
 		}
 		if !f.takes(a) {
 			return netip.AddrPort{}, &net.AddrError{Err: "no suitable address", Addr: address}
+		}
+		if f == anyFamily && a.Unmap().IsUnspecified() {
+			a = netip.Addr{} // "0.0.0.0:80" is both families, as in package net
 		}
 	}
 	return netip.AddrPortFrom(a, port), nil

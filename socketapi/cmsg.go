@@ -74,12 +74,9 @@ func (c *Control) put(oob []byte, v6 bool) (n int, fits bool) {
 }
 
 // parse reads what a message is to be sent with. EINVAL for what is malformed
-// or cannot be sent.
+// or cannot be sent. Bytes too few for a header are ignored (CMSG_NXTHDR).
 func (c *Control) parse(oob []byte, v6 bool) error {
-	for len(oob) > 0 {
-		if len(oob) < cmsgHeader {
-			return syscall.EINVAL
-		}
+	for len(oob) >= cmsgHeader {
 		size := binary.LittleEndian.Uint64(oob)
 		level, kind := binary.LittleEndian.Uint32(oob[8:]), binary.LittleEndian.Uint32(oob[12:])
 		if size < cmsgHeader || size > uint64(len(oob)) {

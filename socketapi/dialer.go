@@ -19,7 +19,8 @@ type Dialer struct {
 	Stack *stack.Stack
 
 	// Timeout and Deadline bound a dial, the earlier one; zero is none beyond
-	// the context's and TCP's own (about two minutes of SYNs). With more than
+	// the context's and TCP's own (about two minutes of SYNs), negative and past
+	// are over already. With more than
 	// one address to try, each gets its share of what is left.
 	Timeout  time.Duration
 	Deadline time.Time
@@ -32,7 +33,7 @@ type Dialer struct {
 	// tries one address after the other.
 	FallbackDelay time.Duration
 
-	// KeepAlive is the idle time and interval of keepalive probes, unless
+	// KeepAlive is the idle time before keepalive probes, unless
 	// KeepAliveConfig.Enable: 0 means 15 s, negative switches them off.
 	KeepAlive time.Duration
 
@@ -82,19 +83,17 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 		err = errInvalid("socket")
 	}
 	if err != nil {
-		return nil, opErr("dial", network, d.LocalAddr, nil, err)
+		return nil, opErr("dial", network, nil, nil, err)
 	}
 	ctx, cancel := d.bound(ctx)
 	defer cancel()
 	remotes, err := d.resolve(ctx, f, address)
-	if err != nil {
-		return nil, opErr("dial", network, d.LocalAddr, nil, err)
-	}
 	var local netip.AddrPort
-	if d.LocalAddr != nil {
-		if local, err = netAddrPort(d.LocalAddr); err != nil {
-			return nil, opErr("dial", network, d.LocalAddr, nil, err)
-		}
+	if err == nil && d.LocalAddr != nil {
+		local, remotes, err = d.from(k, remotes)
+	}
+	if err != nil {
+		return nil, opErr("dial", network, nil, nil, err)
 	}
 	a := &attempts{d: d, kind: k, family: f, network: network, local: local}
 	if k == stream && d.FallbackDelay >= 0 {
@@ -106,15 +105,14 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 // bound is ctx ended by the earlier of Timeout and Deadline, on the stack's
 // clock.
 func (d *Dialer) bound(ctx context.Context) (context.Context, context.CancelFunc) {
-	left, clock := d.Timeout, d.Stack.Clock()
+	left := d.Timeout
 	if !d.Deadline.IsZero() {
-		// One in the past still has to end the dial.
-		until := max(d.Deadline.Sub(clock.Now()), 1)
-		if left <= 0 || until < left {
-			left = until
+		until := d.Deadline.Sub(d.Stack.Clock().Now())
+		if left == 0 || until < left {
+			left = orDefault(until, -1)
 		}
 	}
-	if left <= 0 {
+	if left == 0 {
 		return ctx, func() {}
 	}
 	return d.within(ctx, left)
@@ -124,6 +122,9 @@ func (d *Dialer) bound(ctx context.Context) (context.Context, context.CancelFunc
 func (d *Dialer) within(ctx context.Context, left time.Duration) (context.Context, context.CancelFunc) {
 	end := d.Stack.Clock().NowMonotonic().Add(left)
 	ctx, cancel := context.WithCancelCause(context.WithValue(ctx, endKey{}, end))
+	if left <= 0 {
+		cancel(context.DeadlineExceeded)
+	}
 	timer := d.Stack.Clock().AfterFunc(left, func() { cancel(context.DeadlineExceeded) })
 	return ctx, func() { timer.Stop(); cancel(nil) }
 }
@@ -163,15 +164,41 @@ func (d *Dialer) resolve(ctx context.Context, f family, address string) ([]netip
 	return out, nil
 }
 
+// from reads LocalAddr and leaves those remote addresses that can be dialled from
+// there.
+func (d *Dialer) from(k kind, remotes []netip.AddrPort) (netip.AddrPort, []netip.AddrPort, error) {
+	if want := map[kind]string{stream: "tcp", datagram: "udp"}[k]; d.LocalAddr.Network() != want {
+		return netip.AddrPort{}, nil, &net.AddrError{Err: "not an address of " + want, Addr: d.LocalAddr.String()}
+	}
+	local, err := netAddrPort(d.LocalAddr)
+	if err != nil || !local.Addr().IsValid() || local.Addr().Unmap().IsUnspecified() {
+		return netip.AddrPortFrom(netip.Addr{}, local.Port()), remotes, err
+	}
+	is4 := local.Addr().Unmap().Is4()
+	var out []netip.AddrPort
+	for _, r := range remotes {
+		if r.Addr().Unmap().Is4() == is4 {
+			out = append(out, r)
+		}
+	}
+	if len(out) == 0 {
+		return local, nil, &net.AddrError{Err: "no suitable address", Addr: d.LocalAddr.String()}
+	}
+	return local, out, nil
+}
+
 // one connects to one address. source is our end as far as it is known.
 func (a *attempts) one(ctx context.Context, remote netip.AddrPort) (net.Conn, error) {
 	var (
 		c   net.Conn
 		err error
 	)
-	if a.kind == datagram {
+	switch {
+	case ctx.Err() != nil:
+		err = waitErr(ctx)
+	case a.kind == datagram:
 		c, err = a.udp(ctx, remote)
-	} else {
+	default:
 		c, err = a.tcp(ctx, remote)
 	}
 	if err == nil {
@@ -199,9 +226,6 @@ func (a *attempts) udp(ctx context.Context, remote netip.AddrPort) (net.Conn, er
 }
 
 func (a *attempts) tcp(ctx context.Context, remote netip.AddrPort) (net.Conn, error) {
-	if ctx.Err() != nil {
-		return nil, waitErr(ctx)
-	}
 	c := &TCPConn{}
 	if err := a.open(ctx, &c.so, remote); err != nil {
 		return nil, err
@@ -220,8 +244,11 @@ func (a *attempts) open(ctx context.Context, so *Socket, remote netip.AddrPort) 
 	if err := so.open(a.d.Stack, a.kind, a.family.local(remote.Addr())); err != nil {
 		return inCall("socket", err)
 	}
-	err := prepare(so, connDefaults(a.d.KeepAlive, a.d.KeepAliveConfig), a.d.control(ctx), remote.String())
-	if err == nil && a.local.IsValid() {
+	// With a port of the stack's choice it stands for Linux's way to choose: one
+	// port serves connections to many peers.
+	reuse := a.local.Port() == 0
+	err := prepare(so, connDefaults(reuse, a.d.KeepAlive, a.d.KeepAliveConfig), a.d.control(ctx), remote.String())
+	if err == nil && (a.local.Addr().IsValid() || a.local.Port() != 0) {
 		err = inCall("bind", so.Bind(a.local))
 	}
 	if err != nil {

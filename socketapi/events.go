@@ -3,6 +3,7 @@ package socketapi
 import (
 	"strings"
 
+	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
 
@@ -75,7 +76,14 @@ func (so *Socket) Ready() Events {
 		ev |= EventOut
 	}
 	if r&waiter.EventErr != 0 {
-		ev |= EventErr | EventIn
+		ev |= EventErr
+	}
+	shut := tcpip.ShutdownFlags(so.shut.Load())
+	if shut&tcpip.ShutdownRead != 0 {
+		ev |= EventIn | EventRdHup
+	}
+	if shut == tcpip.ShutdownRead|tcpip.ShutdownWrite {
+		ev |= EventHup
 	}
 	return ev
 }
@@ -93,6 +101,9 @@ func (so *Socket) readyStream(ep *tcp.Endpoint) Events {
 		}
 		return 0
 	case tcp.StateError:
+		if so.lastErrno.Load() != 0 {
+			return EventIn | EventOut | EventHup | EventRdHup // somebody was told
+		}
 		return EventIn | EventOut | EventErr | EventHup | EventRdHup
 	case tcp.StateClose, tcp.StateTimeWait:
 		return EventIn | EventOut | EventHup | EventRdHup | EventAcked

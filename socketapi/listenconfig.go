@@ -22,7 +22,7 @@ type ListenConfig struct {
 	// on: the family that the socket has.
 	Control func(network, address string, s *Socket) error
 
-	// KeepAlive is the idle time and interval of keepalive probes of accepted
+	// KeepAlive is the idle time before keepalive probes of accepted
 	// connections, unless KeepAliveConfig.Enable: 0 means 15 s, negative
 	// switches them off.
 	KeepAlive time.Duration
@@ -60,7 +60,7 @@ func (lc *ListenConfig) ListenTCP(ctx context.Context, network, address string) 
 	}
 	l.register()
 	if local, err := l.so.ep.GetLocalAddress(); err == nil {
-		l.addr = tcpAddr(addrPort(lc.Stack, local))
+		l.addr = tcpAddr(l.so.localAddrPort(local))
 	}
 	return l, nil
 }
@@ -109,9 +109,6 @@ func (lc *ListenConfig) open(ctx context.Context, so *Socket, k kind, network, a
 	if err := ctx.Err(); err != nil {
 		return netip.AddrPort{}, err
 	}
-	if lc.Stack == nil {
-		return netip.AddrPort{}, errInvalid("socket")
-	}
 	got, f, err := kindOf(network)
 	if err == nil && got != k {
 		err = net.UnknownNetworkError(network)
@@ -123,17 +120,34 @@ func (lc *ListenConfig) open(ctx context.Context, so *Socket, k kind, network, a
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
-	if err := so.open(lc.Stack, k, f.local(ap.Addr())); err != nil {
-		return ap, inCall("socket", err)
+	return ap, lc.openAt(so, k, f.local(ap.Addr()), ap)
+}
+
+// openAt makes a socket and binds it, or closes it.
+func (lc *ListenConfig) openAt(so *Socket, k kind, f family, ap netip.AddrPort) error {
+	if lc.Stack == nil {
+		return errInvalid("socket")
 	}
-	err = prepare(so, connDefaults(lc.KeepAlive, lc.KeepAliveConfig), lc.Control, address)
+	if err := so.open(lc.Stack, k, f); err != nil {
+		return inCall("socket", err)
+	}
+	err := prepare(so, connDefaults(true, lc.KeepAlive, lc.KeepAliveConfig), lc.Control, so.localText(ap))
 	if err == nil {
 		err = inCall("bind", so.Bind(ap))
 	}
 	if err != nil {
 		_ = so.Close()
 	}
-	return ap, err
+	return err
+}
+
+// localText is an address to bind to as hooks are told of it, which is how
+// package net writes it: ":80" is any address.
+func (so *Socket) localText(ap netip.AddrPort) string {
+	if !ap.Addr().IsValid() {
+		return netip.AddrPortFrom(so.anyAddr(), ap.Port()).String()
+	}
+	return ap.String()
 }
 
 // prepare sets what package net sets on a socket before it is bound, then lets
@@ -156,21 +170,16 @@ func prepare(so *Socket, forStreams []setting, control func(string, string, *Soc
 }
 
 // connDefaults are what every TCP connection of package net has: no Nagle, and
-// keepalive.
-func connDefaults(idle time.Duration, cfg net.KeepAliveConfig) []setting {
-	out := []setting{
-		{option: TCP_NODELAY, value: 1},
-		// A restarted server need not wait for the TIME-WAITs of its
-		// predecessor. gVisor then allows one more thing that Linux does not,
-		// hence overlaps.
-		{option: SO_REUSEADDR, value: 1},
-	}
+// keepalive. reuse is SO_REUSEADDR. A listener has it, so that a restarted
+// server need not wait for the TIME-WAITs of its predecessor; gVisor then allows
+// one more thing that Linux does not, hence overlaps.
+func connDefaults(reuse bool, idle time.Duration, cfg net.KeepAliveConfig) []setting {
+	out := []setting{{option: TCP_NODELAY, value: 1}, {option: SO_REUSEADDR, value: b2i(reuse)}}
 	switch {
 	case cfg.Enable:
 		return append(out, keepAlive(cfg)...)
 	case idle < 0:
 		return out
 	}
-	idle = orDefault(idle, defaultKeepAlive)
-	return append(out, keepAlive(net.KeepAliveConfig{Enable: true, Idle: idle, Interval: idle, Count: -1})...)
+	return append(out, keepAlive(net.KeepAliveConfig{Enable: true, Idle: idle})...)
 }

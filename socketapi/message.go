@@ -12,7 +12,7 @@ type MsgFlags int
 
 // Flags of receives (in), of messages received (out) and of sends.
 const (
-	MsgOOB      MsgFlags = 0x1    // there is no urgent data here: EINVAL
+	MsgOOB      MsgFlags = 0x1    // there is no urgent data here: EINVAL of streams
 	MsgPeek     MsgFlags = 0x2    // leave the bytes in the receive buffer
 	MsgTrunc    MsgFlags = 0x20   // in: datagrams return their whole length, streams discard; out: the datagram was longer
 	MsgDontWait MsgFlags = 0x40   // as every call of a Socket

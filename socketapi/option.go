@@ -49,7 +49,7 @@ const (
 
 	IP_TTL            // hops of what is sent, 1 to 255
 	IP_TOS            // DSCP (upper six bits); TCP keeps the ECN bits 0
-	IP_MTU_DISCOVER   // 0 want, 1 don't, 2 do, 3 probe
+	IP_MTU_DISCOVER   // 0 don't, 1 want, 2 do, 3 probe
 	IP_MULTICAST_TTL  // hops of what is sent to groups
 	IP_MULTICAST_LOOP // what is sent to groups comes back to members here
 	IP_RECVTTL        // RecvMsg tells the TTL
@@ -158,6 +158,7 @@ func (so *Socket) bequeath(child *Socket) {
 	so.mu.Lock()
 	settings := so.settings
 	so.mu.Unlock()
+	child.ep.SocketOptions().SetDelayOption(so.ep.SocketOptions().GetDelayOption())
 	child.flags.Store(so.flags.Load())
 	child.autotuneMax.Store(so.autotuneMax.Load())
 	if so.flagged(flagAccount) {

@@ -2,6 +2,7 @@ package socketapi
 
 import (
 	"math"
+	"slices"
 	"syscall"
 	"time"
 
@@ -40,15 +41,15 @@ func init() {
 		TCP_KEEPCNT:       number("TCP_KEEPCNT", streams, tcpip.KeepaliveCountOption, 1, 127),
 		TCP_USER_TIMEOUT:  duration[tcpip.TCPUserTimeoutOption]("TCP_USER_TIMEOUT", time.Millisecond, 0, math.MaxInt32),
 		TCP_LINGER2:       duration[tcpip.TCPLingerTimeoutOption]("TCP_LINGER2", time.Second, math.MinInt32, math.MaxInt32),
-		TCP_DEFER_ACCEPT:  duration[tcpip.TCPDeferAcceptOption]("TCP_DEFER_ACCEPT", time.Second, 0, math.MaxInt32),
+		TCP_DEFER_ACCEPT:  atLeast0(duration[tcpip.TCPDeferAcceptOption]("TCP_DEFER_ACCEPT", time.Second, 0, math.MaxInt32)),
 		TCP_QUICKACK:      readOnly("TCP_QUICKACK", streams, func(*Socket) int { return 1 }),
 		TCP_NOTSENT_LOWAT: {"TCP_NOTSENT_LOWAT", streams, getNotsentLowat, setNotsentLowat, true},
-		TCP_INQ:           flagOption("TCP_INQ", streams, flagInq),
+		TCP_INQ:           zeroOrOne(flagOption("TCP_INQ", streams, flagInq)),
 
 		IP_TTL:            {"IP_TTL", any_, getTTL, setTTL, true},
-		IP_TOS:            number("IP_TOS", any_, tcpip.IPv4TOSOption, 0, 255),
-		IP_MTU_DISCOVER:   number("IP_MTU_DISCOVER", any_, tcpip.MTUDiscoverOption, 0, 3),
-		IP_MULTICAST_TTL:  number("IP_MULTICAST_TTL", messages, tcpip.MulticastTTLOption, 0, 255),
+		IP_TOS:            lowByte(number("IP_TOS", any_, tcpip.IPv4TOSOption, 0, 255)),
+		IP_MTU_DISCOVER:   {"IP_MTU_DISCOVER", any_, getMTUDiscover, setMTUDiscover, true},
+		IP_MULTICAST_TTL:  orDefaultOf(1, number("IP_MULTICAST_TTL", messages, tcpip.MulticastTTLOption, 0, 255)),
 		IP_MULTICAST_LOOP: boolean("IP_MULTICAST_LOOP", messages, (*tcpip.SocketOptions).GetMulticastLoop, (*tcpip.SocketOptions).SetMulticastLoop),
 		IP_RECVTTL:        boolean("IP_RECVTTL", messages, (*tcpip.SocketOptions).GetReceiveTTL, (*tcpip.SocketOptions).SetReceiveTTL),
 		IP_RECVTOS:        boolean("IP_RECVTOS", messages, (*tcpip.SocketOptions).GetReceiveTOS, (*tcpip.SocketOptions).SetReceiveTOS),
@@ -56,9 +57,9 @@ func init() {
 
 		IPV6_V6ONLY:         {"IPV6_V6ONLY", ipv6s, getV6Only, setV6Only, false},
 		IPV6_UNICAST_HOPS:   {"IPV6_UNICAST_HOPS", ipv6s, getHops, setHops, true},
-		IPV6_TCLASS:         number("IPV6_TCLASS", ipv6s, tcpip.IPv6TrafficClassOption, 0, 255),
-		IPV6_MULTICAST_HOPS: number("IPV6_MULTICAST_HOPS", messages6, tcpip.MulticastTTLOption, 0, 255),
-		IPV6_MULTICAST_LOOP: boolean("IPV6_MULTICAST_LOOP", messages6, (*tcpip.SocketOptions).GetMulticastLoop, (*tcpip.SocketOptions).SetMulticastLoop),
+		IPV6_TCLASS:         orDefaultOf(0, number("IPV6_TCLASS", ipv6s, tcpip.IPv6TrafficClassOption, 0, 255)),
+		IPV6_MULTICAST_HOPS: orDefaultOf(1, number("IPV6_MULTICAST_HOPS", messages6, tcpip.MulticastTTLOption, 0, 255)),
+		IPV6_MULTICAST_LOOP: zeroOrOne(boolean("IPV6_MULTICAST_LOOP", messages6, (*tcpip.SocketOptions).GetMulticastLoop, (*tcpip.SocketOptions).SetMulticastLoop)),
 		IPV6_RECVPKTINFO:    boolean("IPV6_RECVPKTINFO", messages6, (*tcpip.SocketOptions).GetIPv6ReceivePacketInfo, (*tcpip.SocketOptions).SetIPv6ReceivePacketInfo),
 		IPV6_RECVHOPLIMIT:   boolean("IPV6_RECVHOPLIMIT", messages6, (*tcpip.SocketOptions).GetReceiveHopLimit, (*tcpip.SocketOptions).SetReceiveHopLimit),
 		IPV6_RECVTCLASS:     boolean("IPV6_RECVTCLASS", messages6, (*tcpip.SocketOptions).GetReceiveTClass, (*tcpip.SocketOptions).SetReceiveTClass),
@@ -146,6 +147,43 @@ func flagOption(name string, has func(*Socket) bool, f flag) optionSpec {
 		false} // bequeath copies all flags
 }
 
+// Linux's ways with values that an option does not have: lowByte takes the lower
+// eight bits, atLeast0 takes 0 for negative ones, orDefaultOf a default for -1,
+// zeroOrOne says EINVAL.
+func lowByte(spec optionSpec) optionSpec {
+	set := spec.set
+	spec.set = func(so *Socket, v int) error { return set(so, v&0xff) }
+	return spec
+}
+
+func atLeast0(spec optionSpec) optionSpec {
+	set := spec.set
+	spec.set = func(so *Socket, v int) error { return set(so, max(v, 0)) }
+	return spec
+}
+
+func orDefaultOf(def int, spec optionSpec) optionSpec {
+	set := spec.set
+	spec.set = func(so *Socket, v int) error {
+		if v == -1 {
+			v = def
+		}
+		return set(so, v)
+	}
+	return spec
+}
+
+func zeroOrOne(spec optionSpec) optionSpec {
+	set := spec.set
+	spec.set = func(so *Socket, v int) error {
+		if v != 0 && v != 1 {
+			return syscall.EINVAL
+		}
+		return set(so, v)
+	}
+	return spec
+}
+
 // readOnly is a row without set.
 func readOnly(name string, has func(*Socket) bool, get func(*Socket) int) optionSpec {
 	return optionSpec{name: name, has: has, get: func(so *Socket) (int, error) { return get(so), nil }}
@@ -194,6 +232,25 @@ func getMaxSeg(so *Socket) (int, error) {
 
 func setMaxSeg(so *Socket, v int) error {
 	return so.errno(so.ep.SetSockOptInt(tcpip.MaxSegOption, v))
+}
+
+// mtuDiscover are gVisor's values by Linux's (IP_PMTUDISC_DONT, _WANT, _DO,
+// _PROBE): gVisor counts the first two the other way round.
+var mtuDiscover = [...]tcpip.PMTUDStrategy{tcpip.PMTUDiscoveryDont, tcpip.PMTUDiscoveryWant, tcpip.PMTUDiscoveryDo, tcpip.PMTUDiscoveryProbe}
+
+func getMTUDiscover(so *Socket) (int, error) {
+	v, err := so.ep.GetSockOptInt(tcpip.MTUDiscoverOption)
+	if err != nil {
+		return 0, so.errno(err)
+	}
+	return slices.Index(mtuDiscover[:], tcpip.PMTUDStrategy(v)), nil
+}
+
+func setMTUDiscover(so *Socket, v int) error {
+	if v < 0 || v >= len(mtuDiscover) {
+		return syscall.EINVAL
+	}
+	return so.errno(so.ep.SetSockOptInt(tcpip.MTUDiscoverOption, int(mtuDiscover[v])))
 }
 
 // defaultTTL is gVisor's, and Linux's (net.ipv4.ip_default_ttl).

@@ -19,7 +19,7 @@ type datagrams struct {
 func (c *datagrams) opened() {
 	c.register()
 	if a, err := c.so.ep.GetLocalAddress(); err == nil {
-		c.local = addrPort(c.so.stack, a)
+		c.local = c.so.localAddrPort(a)
 	}
 }
 
@@ -45,9 +45,6 @@ func (c *datagrams) opErr(op string, to net.Addr, err error) error {
 // netAddr is ap in the type of the network.
 func (c *datagrams) netAddr(ap netip.AddrPort) net.Addr {
 	if c.network == "ping" {
-		if !ap.Addr().IsValid() {
-			ap = netip.AddrPortFrom(c.so.anyAddr(), 0)
-		}
 		return &net.IPAddr{IP: ap.Addr().AsSlice(), Zone: ap.Addr().Zone()}
 	}
 	return udpAddr(ap)

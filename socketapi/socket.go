@@ -45,6 +45,7 @@ type Socket struct {
 	autotuneMax  atomic.Int64 // largest receive buffer that autotuning may choose; 0 is the stack's
 
 	lastErrno        atomic.Uint32 // what ended the connection, once a call has returned it
+	shut             atomic.Uint32 // of a socket without connection: what Shutdown ended, as tcpip.ShutdownFlags
 	sndHigh, rcvHigh atomic.Int64  // most ever seen queued
 
 	// settings are what accepted sockets inherit, in the order in which it was
@@ -129,6 +130,7 @@ func (so *Socket) open(s *stack.Stack, k kind, f family) error {
 	if proto == ipv6 {
 		ep.SocketOptions().SetV6Only(f == onlyIPv6)
 	}
+	ep.SocketOptions().SetDelayOption(true) // Nagle's algorithm, which gVisor has off
 	so.own(s, ep, q, k, proto == ipv6)
 	return nil
 }
@@ -214,8 +216,16 @@ func (so *Socket) errno(err tcpip.Error) error {
 		return gone
 	}
 	errno := stack.Errno(err)
-	if ep := so.tcp(); ep != nil && ep.EndpointState() == tcp.StateError && errno != syscall.EPIPE {
-		so.lastErrno.Store(uint32(errno))
+	if ep := so.tcp(); ep != nil && ep.EndpointState() == tcp.StateError {
+		switch errno {
+		case syscall.EPIPE, syscall.ENOTCONN, syscall.EINVAL:
+			// What a call says of a connection whose end was told already.
+		default:
+			so.lastErrno.Store(uint32(errno))
+			// gVisor keeps the error twice and forgets one (Endpoint.hardError,
+			// DefaultSocketOptions' lastError).
+			_ = ep.LastError()
+		}
 	}
 	return errno
 }

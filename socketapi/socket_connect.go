@@ -22,6 +22,9 @@ func (so *Socket) Bind(local netip.AddrPort) error {
 	}
 	defer so.done()
 	fa, err := so.address(local)
+	if err == syscall.ENETUNREACH { //nolint:errorlint // bare, from address
+		err = syscall.EINVAL // bind(2)'s word for it
+	}
 	if err != nil {
 		return err
 	}
@@ -127,7 +130,27 @@ func (so *Socket) Connect(remote netip.AddrPort) error {
 		// Linux connects to loopback, which a stack of TAPs does not have.
 		return syscall.ENETUNREACH
 	}
+	if ep := so.tcp(); ep != nil && ep.EndpointState() == tcp.StateListen {
+		return syscall.EISCONN
+	}
+	if so.kind == stream && so.isBroadcast(fa) {
+		return syscall.ENETUNREACH // gVisor would send SYNs to all
+	}
 	return so.errno(so.ep.Connect(fa))
+}
+
+// isBroadcast reports whether fa is the broadcast address of a network that we
+// are on.
+func (so *Socket) isBroadcast(fa tcpip.FullAddress) bool {
+	if fa.Addr.BitLen() != 32 {
+		return false
+	}
+	r, err := so.stack.Netstack().FindRoute(fa.NIC, tcpip.Address{}, fa.Addr, ipv4, false)
+	if err != nil {
+		return false
+	}
+	defer r.Release()
+	return r.IsOutboundBroadcast()
 }
 
 // address is ap for gVisor, if the socket's family has it.
@@ -135,8 +158,11 @@ func (so *Socket) address(ap netip.AddrPort) (tcpip.FullAddress, error) {
 	if a := ap.Addr(); a.IsValid() {
 		is4 := a.Is4() || a.Is4In6()
 		v6only := so.v6 && so.ep.SocketOptions().GetV6Only()
-		if is4 && v6only && !a.IsUnspecified() || !is4 && !so.v6 {
+		switch {
+		case !is4 && !so.v6:
 			return tcpip.FullAddress{}, syscall.EAFNOSUPPORT
+		case is4 && v6only && !a.Unmap().IsUnspecified():
+			return tcpip.FullAddress{}, syscall.ENETUNREACH
 		}
 	}
 	fa, err := fullAddress(so.stack, ap)
@@ -175,7 +201,13 @@ func (so *Socket) Shutdown(how How) error {
 	if !ok {
 		return syscall.EINVAL
 	}
-	return so.errno(so.ep.Shutdown(flags))
+	if err := so.ep.Shutdown(flags); err != nil {
+		return so.errno(err)
+	}
+	if so.kind != stream {
+		so.shut.Or(uint32(flags))
+	}
+	return nil
 }
 
 // Getsockname is the local address, like getsockname(2): unspecified parts are
@@ -189,11 +221,7 @@ func (so *Socket) Getsockname() (netip.AddrPort, error) {
 	if err != nil {
 		return netip.AddrPort{}, so.errno(err)
 	}
-	ap := addrPort(so.stack, fa)
-	if !ap.Addr().IsValid() {
-		ap = netip.AddrPortFrom(so.anyAddr(), ap.Port())
-	}
-	return ap, nil
+	return so.localAddrPort(fa), nil
 }
 
 func (so *Socket) anyAddr() netip.Addr {
@@ -210,6 +238,9 @@ func (so *Socket) Getpeername() (netip.AddrPort, error) {
 		return netip.AddrPort{}, err
 	}
 	defer so.done()
+	if ep := so.tcp(); ep != nil && ep.EndpointState() == tcp.StateTimeWait {
+		return netip.AddrPort{}, syscall.ENOTCONN
+	}
 	fa, err := so.ep.GetRemoteAddress()
 	if err != nil {
 		return netip.AddrPort{}, so.errno(err)

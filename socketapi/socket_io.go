@@ -113,7 +113,12 @@ func (so *Socket) recvStream(p []byte, rest [][]byte, flags MsgFlags) (int, erro
 	}
 	size := len(p) + total(rest)
 	if size == 0 {
-		return 0, nil
+		// Whether there is something is what recv(2) says of no bytes.
+		_, err := so.recvStream(make([]byte, 1), nil, MsgPeek)
+		if err == io.EOF { //nolint:errorlint // bare, from recvStream
+			err = nil
+		}
+		return 0, err
 	}
 	so.rcv.mu.Lock()
 	defer so.rcv.mu.Unlock()
@@ -141,8 +146,8 @@ func (so *Socket) recvStream(p []byte, rest [][]byte, flags MsgFlags) (int, erro
 
 // recvDatagram takes one message.
 func (so *Socket) recvDatagram(p []byte, rest [][]byte, flags MsgFlags) (tcpip.ReadResult, int, error) {
-	if flags&MsgOOB != 0 {
-		return tcpip.ReadResult{}, 0, syscall.EINVAL
+	if flags&MsgOOB != 0 && so.kind == ping {
+		return tcpip.ReadResult{}, 0, syscall.EOPNOTSUPP // UDP ignores it
 	}
 	so.rcv.mu.Lock()
 	defer so.rcv.mu.Unlock()
@@ -217,6 +222,9 @@ func (so *Socket) sendStream(p []byte, rest [][]byte, flags MsgFlags) (int, erro
 	size, done := len(p)+total(rest), 0
 	so.cork(flags&MsgMore != 0)
 	defer so.uncork(flags&MsgMore != 0)
+	if size == 0 {
+		return 0, so.sendNothing()
+	}
 	for done < size {
 		n, err := so.sendPiece(p, rest, size-done)
 		if err != nil {
@@ -230,6 +238,19 @@ func (so *Socket) sendStream(p []byte, rest [][]byte, flags MsgFlags) (int, erro
 		so.touch()
 	}
 	return done, nil
+}
+
+// sendNothing tells whether bytes could be sent, which is what send(2) says of
+// none: a full buffer has room for them.
+func (so *Socket) sendNothing() error {
+	so.snd.from.of(nil, nil, 0)
+	_, err := so.ep.Write(&so.snd.from, tcpip.WriteOptions{})
+	if _, full := err.(*tcpip.ErrWouldBlock); full {
+		if st := so.look(); sndOpen(&st) {
+			return nil
+		}
+	}
+	return so.errno(err)
 }
 
 // sendPiece hands over at most left bytes, as one of gVisor's segments.

@@ -122,10 +122,7 @@ func (c *TCPConn) write(p []byte, rest [][]byte) (int64, error) {
 	c.wr.mu.Lock()
 	defer c.wr.mu.Unlock()
 	size, done := len(p)+total(rest), 0
-	if size == 0 {
-		return 0, c.opErr("write", c.check(&c.wr))
-	}
-	for done < size {
+	for first := true; first || done < size; first = false {
 		n, err := c.writeSome(p, rest)
 		done += n
 		p, rest = skip(p, rest, n)

@@ -45,10 +45,14 @@ func (c *TCPConn) SetKeepAlive(on bool) error {
 	return c.set(setting{option: SO_KEEPALIVE, value: b2i(on)})
 }
 
-// SetKeepAlivePeriod sets idle time and interval of keepalive probes, rounded
-// up to seconds.
+// SetKeepAlivePeriod sets the idle time before keepalive probes, rounded up to
+// seconds. As in package net, zero is the default (15 s) and a negative one
+// changes nothing.
 func (c *TCPConn) SetKeepAlivePeriod(d time.Duration) error {
-	return c.set(setting{option: TCP_KEEPIDLE, value: seconds(d)}, setting{option: TCP_KEEPINTVL, value: seconds(d)})
+	if d < 0 {
+		return c.set() // for its errors
+	}
+	return c.set(setting{option: TCP_KEEPIDLE, value: seconds(orDefault(d, defaultKeepAlive))})
 }
 
 // SetKeepAliveConfig sets all there is of keepalive. As in package net, a zero
@@ -87,7 +91,7 @@ func orDefault[T int | time.Duration](v, d T) T {
 }
 
 // seconds rounds up, as package net does: 0 would switch off.
-func seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
+func seconds(d time.Duration) int { return int((d-1)/time.Second) + 1 }
 
 // SetReadBuffer sets the receive buffer's size to n payload bytes, within what
 // the stack allows (stack.TCPConfig.ReceiveBuffer), and turns autotuning off

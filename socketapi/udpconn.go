@@ -41,36 +41,60 @@ func ListenUDP(s *stack.Stack, network, address string) (*UDPConn, error) {
 
 // ListenMulticastUDP opens a socket that receives what is sent to a group and
 // port, such as "239.1.2.3:5000", through a NIC of s, "" for the one that the
-// routes choose. Other sockets may listen to the same group. Nothing that this
-// host sends to the group comes back, as in package net.
+// routes choose. Other sockets may listen to the same group. As in package net
+// nothing that this host sends to the group comes back, and what is sent to the
+// port at other addresses of ours arrives too.
+//
+// Errors: EINVAL for an address that is no group's, ENODEV for a NIC there is
+// not and when no route leads to the group; as [ListenUDP].
 func ListenMulticastUDP(s *stack.Stack, network, nic, group string) (*UDPConn, error) {
 	ap, err := netip.ParseAddrPort(group)
 	if err != nil {
 		return nil, opErr("listen", network, nil, nil, &net.AddrError{Err: "not an IP address and port", Addr: group})
 	}
-	reuse := func(_, _ string, so *Socket) error {
-		return inCall("setsockopt", so.SetOption(SO_REUSEADDR, 1))
+	join := func(_, _ string, so *Socket) error {
+		err := so.SetOption(SO_REUSEADDR, 1)
+		if err == nil {
+			err = so.SetOption(IP_MULTICAST_LOOP, 0)
+		}
+		if err == nil {
+			err = so.JoinGroup(ap.Addr(), nic)
+		}
+		return inCall("setsockopt", err)
 	}
-	lc := ListenConfig{Stack: s, Control: reuse}
-	c, err := lc.ListenUDP(context.Background(), network, ap.String())
+	_, f, err := kindOf(network)
+	if err == nil && !f.takes(ap.Addr()) {
+		err = &net.AddrError{Err: "no suitable address", Addr: group}
+	}
 	if err != nil {
-		return nil, err
+		return nil, opErr("listen", network, nil, udpAddr(ap), err)
 	}
-	err = c.SetMulticastLoopback(false)
-	if err == nil {
-		err = c.JoinGroup(ap.Addr(), nic)
+	local := netip.IPv6Unspecified()
+	if ap.Addr().Unmap().Is4() {
+		local, f = netip.IPv4Unspecified(), onlyIPv4
 	}
-	if err != nil {
-		_ = c.Close()
-		return nil, err
+	c := &UDPConn{datagrams{network: "udp"}}
+	lc := &ListenConfig{Stack: s, Control: join}
+	if err := lc.openAt(&c.so, datagram, f, netip.AddrPortFrom(local, ap.Port())); err != nil {
+		return nil, opErr("listen", network, nil, udpAddr(ap), err)
 	}
+	c.opened()
 	return c, nil
 }
 
-// Read receives one datagram; what does not fit p is lost. A connected socket
+// Read receives one datagram; what does not fit p is lost, but an empty p takes
+// none. A connected socket
 // reports ECONNREFUSED when nobody listens at the other end. Other errors:
 // net.ErrClosed, os.ErrDeadlineExceeded.
 func (c *UDPConn) Read(p []byte) (int, error) {
+	if len(p) == 0 && c != nil && c.valid() {
+		// Package net's way: no read(2), which would take a datagram.
+		err := c.so.use()
+		if err == nil {
+			c.so.done()
+		}
+		return 0, c.opErr("read", nil, err)
+	}
 	n, _, err := c.ReadFromUDPAddrPort(p)
 	return n, err
 }
