@@ -6,6 +6,7 @@ import (
 	"syscall"
 
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/waiter"
 )
 
 // SendBuffer is one instant of a connection's send buffer: what the
@@ -131,6 +132,7 @@ func setReceiveSize(so *Socket, n int) error {
 	}
 	so.flags.Or(uint32(flagReceiveFixed))
 	o.SetReceiveBufferSize(min(max(size, low), high), true)
+	so.queue.Notify(waiter.ReadableEvents) // a mark above what the buffer can hold is lower now
 	return nil
 }
 
@@ -189,6 +191,7 @@ func setRcvLowat(so *Socket, n int) error {
 		n = math.MaxInt
 	}
 	so.rcvLowat.Store(int32(min(max(n, 1), size)))
+	so.queue.Notify(waiter.ReadableEvents) // whoever waits for a higher mark looks again
 	return nil
 }
 

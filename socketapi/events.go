@@ -123,11 +123,16 @@ func (so *Socket) readyOpen(ep *tcp.Endpoint) Events {
 
 const maxInt = int(^uint(0) >> 1)
 
-// reached reports whether a reader's mark is: there are that many bytes, or
-// none will come because the window is closed (segments much smaller than the
-// mark have filled the buffer's memory with their bookkeeping).
+// reached reports whether a reader's mark is: there are that many bytes, or no
+// more will come before something is read. That is so when the window has no
+// room for a segment, and when small segments have filled the buffer's memory
+// with their bookkeeping: gVisor then drops what comes, with the window still
+// open (segmentQueue.enqueue, receiver.getSendParams).
 func (so *Socket) reached(st *tcpState, mark int) bool {
-	return st.rcvQueued >= mark || st.rcvQueued > 0 && (st.rcvClosed || st.rcvWnd < max(st.mss, 1))
+	if st.rcvQueued >= mark {
+		return true
+	}
+	return st.rcvQueued > 0 && (st.rcvClosed || st.rcvWnd < max(st.rcvMSS, 1) || st.rcvFull)
 }
 
 // roomBelowMark is how many more bytes TCP_NOTSENT_LOWAT lets in, -1 without a

@@ -214,6 +214,10 @@ func (so *Socket) sendStream(p []byte, rest [][]byte, flags MsgFlags) (int, erro
 	defer so.snd.unlock(so.ep.SocketOptions())
 	defer so.snd.from.of(nil, nil, 0)
 	size, done := len(p)+total(rest), 0
+	if so.flagged(flagWatched) {
+		st := readTCP(so.tcp())
+		defer so.tellSent(st.unsent())
+	}
 	so.cork(flags&MsgMore != 0)
 	defer so.uncork(flags&MsgMore != 0)
 	for done < size {
@@ -228,6 +232,16 @@ func (so *Socket) sendStream(p []byte, rest [][]byte, flags MsgFlags) (int, erro
 		p, rest = skip(p, rest, n)
 	}
 	return done, nil
+}
+
+// tellSent tells of eventSent if a send took along what Nagle's algorithm or
+// MsgMore had held back: there were before bytes unsent.
+func (so *Socket) tellSent(before int) {
+	if before > 0 {
+		if st := readTCP(so.tcp()); st.unsent() < before {
+			so.queue.Notify(eventSent)
+		}
+	}
 }
 
 // sendPiece hands over at most left bytes, as one of gVisor's segments.

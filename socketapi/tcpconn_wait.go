@@ -21,9 +21,11 @@ func (so *Socket) awaitMark(n int) error {
 }
 
 // WaitReadable returns when n bytes are in the receive buffer, or all that will
-// ever come: nil either way, for Read to tell. n is bounded by what the buffer
-// can hold; below 1 it is 1. It reads nothing, and a Read at the same time may
-// take what it saw.
+// ever come, or all that will come before something is read: nil in each case,
+// for Read to tell. n is bounded by the buffer's size; below 1 it is 1.
+// Segments much smaller than their bookkeeping (about half a KiB each) fill a
+// buffer before it has that many bytes. It reads nothing, and a Read at the same
+// time may take what it saw.
 //
 // Errors: net.ErrClosed; os.ErrDeadlineExceeded after the read deadline;
 // context.Canceled, or one that is both context.DeadlineExceeded and
@@ -53,8 +55,9 @@ func (c *TCPConn) WaitWritable(ctx context.Context) error {
 }
 
 // WaitUnsent returns when at most n bytes of the send buffer are unsent:
-// what was written before is with the network but for those. Errors as of
-// WaitAcked.
+// what was written before is with the network but for those. What a timer of
+// TCP's sends (TCP_CORK's 200 ms, a tail loss probe) is noticed with the next
+// segment from the peer. Errors as of WaitAcked.
 func (c *TCPConn) WaitUnsent(ctx context.Context, n int) error {
 	return c.waitSent(ctx, func(st *tcpState) bool { return st.unsent() <= max(n, 0) })
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"sync/atomic"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
@@ -30,7 +31,7 @@ var tcpFields = struct {
 	sndUna, sndNxt, sndWnd, sndQueued fieldPath
 	mss                               fieldPath
 	rcvNxt, rcvWnd, rcvWUP, rcvQueued fieldPath
-	rcvWndScale                       fieldPath
+	rcvWndScale, rcvMemory, rcvMSS    fieldPath
 	rcvClosed, hardError              fieldPath
 }{
 	snd:         pathTo("snd"),
@@ -45,6 +46,8 @@ var tcpFields = struct {
 	rcvWUP:      pathTo("rcv", "rcvWUP"),
 	rcvQueued:   pathTo("RcvBufUsed"),
 	rcvWndScale: pathTo("rcv", "RcvWndScale"),
+	rcvMemory:   pathTo("rcvMemUsed", "value"),
+	rcvMSS:      pathTo("amss"),
 	rcvClosed:   pathTo("RcvClosed"),
 	hardError:   pathTo("hardError"),
 }
@@ -111,6 +114,8 @@ type tcpState struct {
 	rcvNxt    uint32
 	rcvWnd    int  // what we have advertised and the peer has not used
 	rcvQueued int  // acknowledged, not read
+	rcvMSS    int  // payload of a full segment to us, at most
+	rcvFull   bool // no memory is left for another segment's bookkeeping
 	rcvClosed bool // nothing more will come
 }
 
@@ -143,6 +148,10 @@ func readTCP(ep *tcp.Endpoint) tcpState {
 		used := int32(st.rcvNxt - f.rcvWUP.seq(v))
 		st.rcvWnd = max(0, f.rcvWnd.int(v)>>scale<<scale-int(used))
 		st.rcvQueued = f.rcvQueued.int(v)
+		st.rcvMSS = f.rcvMSS.int(v)
+		// Written without mu when a segment is let go of, hence the atomic.
+		memory := (*atomic.Int32)(v.FieldByIndex(f.rcvMemory).Addr().UnsafePointer()).Load()
+		st.rcvFull = ep.SocketOptions().GetReceiveBufferSize()-int64(memory) < int64(tcp.SegOverheadSize)
 	}
 	return st
 }
