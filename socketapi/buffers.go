@@ -3,7 +3,6 @@ package socketapi
 import (
 	"math"
 	"sync/atomic"
-	"syscall"
 
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
@@ -134,43 +133,6 @@ func setReceiveSize(so *Socket, n int) error {
 	o.SetReceiveBufferSize(min(max(size, low), high), true)
 	so.queue.Notify(waiter.ReadableEvents) // a mark above what the buffer can hold is lower now
 	return nil
-}
-
-// SetReceiveAutotune lets the receive buffer grow with the connection's rate,
-// up to limit payload bytes, and no further than the stack allows
-// (stack.TCPConfig.ReceiveBuffer); 0 is as far as that. It is how sockets begin
-// if the stack autotunes. Setting SO_RCVBUF ends it for good: EINVAL then.
-func (so *Socket) SetReceiveAutotune(limit int) error {
-	if err := so.use(); err != nil {
-		return err
-	}
-	defer so.done()
-	switch {
-	case so.kind != stream:
-		return syscall.ENOPROTOOPT
-	case limit < 0 || so.flagged(flagReceiveFixed):
-		return syscall.EINVAL
-	}
-	so.autotuneMax.Store(int64(limit))
-	return nil
-}
-
-// moderate is gVisor's autotuning: it counts what the application takes, and
-// without this call the buffer never grows. It knows one limit for all sockets;
-// the socket's own is kept here.
-func (so *Socket) moderate(n int) {
-	limit := so.autotuneMax.Load()
-	if limit == 0 {
-		so.ep.ModerateRecvBuf(n)
-		return
-	}
-	o := so.ep.SocketOptions()
-	if before := o.GetReceiveBufferSize(); before < toMemory(int(limit)) {
-		so.ep.ModerateRecvBuf(n)
-		if o.GetReceiveBufferSize() > toMemory(int(limit)) {
-			o.SetReceiveBufferSize(max(before, toMemory(int(limit))), false)
-		}
-	}
 }
 
 func getRcvLowat(so *Socket) (int, error) { return so.lowat(math.MaxInt), nil }

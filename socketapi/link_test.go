@@ -86,10 +86,21 @@ func (l *link) letGo() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.held = false
-	for _, f := range l.frames {
+	l.pass(len(l.frames))
+}
+
+// letPass writes the first n frames that are held back.
+func (l *link) letPass(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pass(n)
+}
+
+func (l *link) pass(n int) {
+	for _, f := range l.frames[:n] {
 		_ = f.q.Write([][]byte{f.data}, f.off)
 	}
-	l.frames = nil
+	l.frames = l.frames[n:]
 }
 
 // holding is how many frames are kept back.

@@ -15,8 +15,9 @@ import (
 // receiver and sender are what a call of each direction works with, kept so
 // that no call allocates.
 type receiver struct {
-	mu sync.Mutex
-	to sink
+	mu   sync.Mutex
+	to   sink
+	auto autotune
 }
 
 type sender struct {

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
@@ -32,7 +33,7 @@ var tcpFields = struct {
 	mss                               fieldPath
 	rcvNxt, rcvWnd, rcvWUP, rcvQueued fieldPath
 	rcvWndScale, rcvMemory, rcvMSS    fieldPath
-	rcvClosed, hardError              fieldPath
+	rcvClosed, hardError, rcvRTT      fieldPath
 }{
 	snd:         pathTo("snd"),
 	rcv:         pathTo("rcv"),
@@ -50,6 +51,7 @@ var tcpFields = struct {
 	rcvMSS:      pathTo("amss"),
 	rcvClosed:   pathTo("RcvClosed"),
 	hardError:   pathTo("hardError"),
+	rcvRTT:      pathTo("RcvAutoParams", "RTT"),
 }
 
 // fieldPath is the index path of a field of tcp.Endpoint.
@@ -154,6 +156,15 @@ func readTCP(ep *tcp.Endpoint) tcpState {
 		st.rcvFull = ep.SocketOptions().GetReceiveBufferSize()-int64(memory) < int64(tcp.SegOverheadSize)
 	}
 	return st
+}
+
+// receiveRTT is the round trip as a receiver sees it, which is 0 until a window's
+// worth of bytes has come, with the largest segment that can come.
+func receiveRTT(ep *tcp.Endpoint) (rtt time.Duration, mss int) {
+	ep.LockUser()
+	defer ep.UnlockUser()
+	v := reflect.ValueOf(ep).Elem()
+	return time.Duration(tcpFields.rcvRTT.int(v)), tcpFields.rcvMSS.int(v)
 }
 
 // unsent is what was written and has not been sent. A FIN takes a sequence

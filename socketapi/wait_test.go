@@ -101,16 +101,14 @@ func TestWaitAckedCountsWhatWasBefore(t *testing.T) {
 	if _, err := w.Write(make([]byte, 50)); err != nil {
 		t.Fatal(err)
 	}
-	var waits atomic.Int32
-	out := waitAside(func() error { waits.Add(1); return w.WaitAcked(context.Background()) })
-	eventually(t, "it waits", func() bool { return waits.Load() == 1 })
-	la.letGo()
-	la.hold()
-	// These stay on the link, whether written before the wait looked or after.
-	if err := endedWith(t, "WaitAcked", out); err != nil {
+	out := waitAside(func() error { return w.WaitAcked(context.Background()) })
+	eventually(t, "it waits", func() bool { return socketapi.Waits(w) })
+	before := la.holding()
+	if _, err := w.Write(make([]byte, 70)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Write(make([]byte, 70)); err != nil {
+	la.letPass(before)
+	if err := endedWith(t, "WaitAcked", out); err != nil {
 		t.Fatal(err)
 	}
 	if got := w.SendBuffer().Queued; got != 70 {
@@ -339,6 +337,7 @@ func TestWaitUnsentHearsOfNagle(t *testing.T) {
 				t.Fatalf("%d unsent", got)
 			}
 			out := waitAside(func() error { return w.WaitUnsent(context.Background(), 0) })
+			eventually(t, "it waits", func() bool { return socketapi.Waits(w) })
 			if err := release(w); err != nil {
 				t.Fatal(err)
 			}
