@@ -30,7 +30,11 @@ type SendBuffer struct {
 
 // ReceiveBuffer is one instant of a connection's receive buffer: what we have
 // acknowledged and the application has not read. All in payload bytes, and
-// exact.
+// exact. While nobody reads, Queued reaches Size but for less than one segment:
+// the peer does not send what the window has no room for. The exception are
+// segments of fewer than 650 bytes, the memory that each costs besides: of p
+// bytes each, 2*p/(p+650) of Size fit, and the peer finds out by what it has to
+// send again.
 type ReceiveBuffer struct {
 	Size   int // what the peer may have sent and the application not read (SO_RCVBUF, not doubled)
 	Queued int // acknowledged, not read (SIOCINQ)

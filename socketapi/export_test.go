@@ -8,3 +8,16 @@ func Waits(c *TCPConn) bool { return c.so.queue.Events()&eventDeadline != 0 }
 
 // NotifyReadable is what gVisor does when a segment has arrived.
 func NotifyReadable(c *TCPConn) { c.so.queue.Notify(waiter.ReadableEvents) }
+
+// Account is what a connection's sequence numbers and its buffers say at one
+// instant.
+type Account struct {
+	SndUna, RcvNxt       uint32
+	SndQueued, RcvQueued int
+}
+
+// AccountOf looks at c.
+func AccountOf(c *TCPConn) Account {
+	st := readTCP(c.so.tcp())
+	return Account{st.sndUna, st.rcvNxt, st.sndQueued, st.rcvQueued}
+}
