@@ -134,9 +134,28 @@ func setReceiveSize(so *Socket, n int) error {
 		size = toMemory(min(n, math.MaxInt/4))
 	}
 	so.flags.Or(uint32(flagReceiveFixed))
-	o.SetReceiveBufferSize(min(max(size, low), high), true)
+	size = min(max(size, low), high)
+	o.SetReceiveBufferSize(size, true)
+	if so.kind == stream {
+		so.keepOutOfOrder(size)
+	}
 	so.queue.Notify(waiter.ReadableEvents) // a mark above what the buffer can hold is lower now
 	return nil
+}
+
+// keepOutOfOrder makes a receive buffer that was just given size bytes of memory
+// larger again if segments that wait for a lost one take more. Otherwise gVisor
+// would drop the lost one too, each time it is sent again, because the memory is
+// used up (segmentQueue.enqueue); Linux lets go of the others instead.
+func (so *Socket) keepOutOfOrder(size int64) {
+	for {
+		pending := int64(outOfOrder(so.tcp()))
+		if pending <= size {
+			return
+		}
+		size = pending
+		so.ep.SocketOptions().SetReceiveBufferSize(size, true)
+	}
 }
 
 func getRcvLowat(so *Socket) (int, error) { return so.lowat(math.MaxInt), nil }

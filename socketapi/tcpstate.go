@@ -33,7 +33,8 @@ var tcpFields = struct {
 	mss                               fieldPath
 	rcvNxt, rcvWnd, rcvWUP, rcvQueued fieldPath
 	rcvWndScale, rcvMemory, rcvMSS    fieldPath
-	rcvClosed, hardError, rcvRTT      fieldPath
+	rcvClosed, hardError              fieldPath
+	rcvRTT, rcvPending                fieldPath
 }{
 	snd:         pathTo("snd"),
 	rcv:         pathTo("rcv"),
@@ -52,6 +53,7 @@ var tcpFields = struct {
 	rcvClosed:   pathTo("RcvClosed"),
 	hardError:   pathTo("hardError"),
 	rcvRTT:      pathTo("RcvAutoParams", "RTT"),
+	rcvPending:  pathTo("rcv", "PendingBufUsed"),
 }
 
 // fieldPath is the index path of a field of tcp.Endpoint.
@@ -165,6 +167,18 @@ func receiveRTT(ep *tcp.Endpoint) (rtt time.Duration, mss int) {
 	defer ep.UnlockUser()
 	v := reflect.ValueOf(ep).Elem()
 	return time.Duration(tcpFields.rcvRTT.int(v)), tcpFields.rcvMSS.int(v)
+}
+
+// outOfOrder is the memory of received segments that wait for others before
+// them.
+func outOfOrder(ep *tcp.Endpoint) int {
+	ep.LockUser()
+	defer ep.UnlockUser()
+	v := reflect.ValueOf(ep).Elem()
+	if tcpFields.rcv.isNil(v) {
+		return 0
+	}
+	return tcpFields.rcvPending.int(v)
 }
 
 // unsent is what was written and has not been sent. A FIN takes a sequence
