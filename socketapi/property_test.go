@@ -65,7 +65,7 @@ func streams(t *testing.T, name string, rnd *rand.Rand, a, b *stack.Stack, la, l
 	defer lb.disturb(0, 0, 0)
 	var ends [2]*streamEnd
 	for i, c := range []*socketapi.TCPConn{x, y} {
-		ends[i] = &streamEnd{t: t, c: c, name: fmt.Sprint(name, " end ", i), start: socketapi.AccountOf(c), size: 1 + rnd.IntN(300_000)}
+		ends[i] = &streamEnd{t: t, c: c, name: fmt.Sprint(name, " end ", i), start: socketapi.AccountOf(c), size: 1 + rnd.IntN(1+rnd.IntN(150_000))}
 	}
 	ends[0].toRead, ends[1].toRead = ends[1].size, ends[0].size
 	stop := make(chan struct{})
