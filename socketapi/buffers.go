@@ -3,10 +3,10 @@ package socketapi
 import (
 	"math"
 	"sync/atomic"
-	"syscall"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/waiter"
 
 	"tapstack/socketapi/internal/engine"
 )
@@ -33,7 +33,11 @@ type SendBuffer struct {
 
 // ReceiveBuffer is one instant of a connection's receive buffer: what we have
 // acknowledged and the application has not read. All in payload bytes, and
-// exact.
+// exact. While nobody reads, Queued reaches Size but for less than one segment:
+// the peer does not send what the window has no room for. The exception are
+// segments of fewer than 650 bytes, the memory that each costs besides: of p
+// bytes each, 2*p/(p+650) of Size fit, and the peer finds out by what it has to
+// send again.
 type ReceiveBuffer struct {
 	Size   int // what the peer may have sent and the application not read (SO_RCVBUF, not doubled)
 	Queued int // acknowledged, not read (SIOCINQ)
@@ -136,44 +140,27 @@ func setReceiveSize(so *Socket, n int) error {
 		size = toMemory(min(n, math.MaxInt/4))
 	}
 	so.flags.Or(uint32(flagReceiveFixed))
-	o.SetReceiveBufferSize(min(max(size, low), high), true)
+	size = min(max(size, low), high)
+	o.SetReceiveBufferSize(size, true)
+	if so.kind == stream {
+		so.keepOutOfOrder(size)
+	}
+	so.queue.Notify(waiter.ReadableEvents) // a mark above what the buffer can hold is lower now
 	return nil
 }
 
-// SetReceiveAutotune lets the receive buffer grow with the connection's rate,
-// up to limit payload bytes, and no further than the stack allows
-// (stack.TCPConfig.ReceiveBuffer); 0 is as far as that. It is how sockets begin
-// if the stack autotunes. Setting SO_RCVBUF ends it for good: EINVAL then.
-func (so *Socket) SetReceiveAutotune(limit int) error {
-	if err := so.use(); err != nil {
-		return err
-	}
-	defer so.done()
-	switch {
-	case so.kind != stream:
-		return syscall.ENOPROTOOPT
-	case limit < 0 || so.flagged(flagReceiveFixed):
-		return syscall.EINVAL
-	}
-	so.autotuneMax.Store(int64(limit))
-	return nil
-}
-
-// moderate is gVisor's autotuning: it counts what the application takes, and
-// without this call the buffer never grows. It knows one limit for all sockets;
-// the socket's own is kept here.
-func (so *Socket) moderate(n int) {
-	limit := so.autotuneMax.Load()
-	if limit == 0 {
-		so.ep.ModerateRecvBuf(n)
-		return
-	}
-	o := so.ep.SocketOptions()
-	if before := o.GetReceiveBufferSize(); before < toMemory(int(limit)) {
-		so.ep.ModerateRecvBuf(n)
-		if o.GetReceiveBufferSize() > toMemory(int(limit)) {
-			o.SetReceiveBufferSize(max(before, toMemory(int(limit))), false)
+// keepOutOfOrder makes a receive buffer that was just given size bytes of memory
+// larger again if segments that wait for a lost one take more. Otherwise gVisor
+// would drop the lost one too, each time it is sent again, because the memory is
+// used up (segmentQueue.enqueue); Linux lets go of the others instead.
+func (so *Socket) keepOutOfOrder(size int64) {
+	for {
+		pending := int64(so.look().Rcv.Pending)
+		if pending <= size {
+			return
 		}
+		size = pending
+		so.ep.SocketOptions().SetReceiveBufferSize(size, true)
 	}
 }
 
@@ -195,6 +182,7 @@ func setRcvLowat(so *Socket, n int) error {
 		n = math.MaxInt
 	}
 	so.rcvLowat.Store(int32(min(max(n, 1), size)))
+	so.queue.Notify(waiter.ReadableEvents) // whoever waits for a higher mark looks again
 	return nil
 }
 

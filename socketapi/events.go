@@ -136,11 +136,18 @@ func (so *Socket) readyOpen(ep *tcp.Endpoint) Events {
 
 const maxInt = int(^uint(0) >> 1)
 
-// reached reports whether a reader's mark is: there are that many bytes, or
-// none will come because the window is closed (segments much smaller than the
-// mark have filled the buffer's memory with their bookkeeping).
+// reached reports whether a reader's mark is: there are that many bytes, or no
+// more will come before something is read. That is so when the window has no
+// room for a segment, and when small segments have filled the buffer's memory
+// with their bookkeeping: gVisor then drops what comes, with the window still
+// open (segmentQueue.enqueue, receiver.getSendParams).
 func (so *Socket) reached(st *engine.State, mark int) bool {
-	return st.Rcv.Queued >= mark || st.Rcv.Queued > 0 && (st.Rcv.Closed || st.Rcv.Wnd < max(st.Snd.MSS, 1))
+	r := &st.Rcv
+	if r.Queued >= mark {
+		return true
+	}
+	full := so.ep.SocketOptions().GetReceiveBufferSize()-int64(r.Memory) < int64(tcp.SegOverheadSize)
+	return r.Queued > 0 && (r.Closed || r.Wnd < max(r.AdvMSS, 1) || full)
 }
 
 // roomBelowMark is how many more bytes TCP_NOTSENT_LOWAT lets in, -1 without a

@@ -68,6 +68,7 @@ type registration struct {
 	want Events
 	mode Mode
 	data any
+	off  bool // OneShot has reported
 	gone bool
 }
 
@@ -144,7 +145,7 @@ func (p *Poller) Modify(x Pollable, want Events, mode Mode, data any) error {
 	if r == nil {
 		return syscall.ENOENT
 	}
-	r.want, r.mode, r.data = want, mode, data
+	r.want, r.mode, r.data, r.off = want, mode, data, false
 	r.list()
 	return nil
 }
@@ -276,10 +277,10 @@ func (p *Poller) look(r *registration) (Event, bool) {
 		p.remove(r)
 		return Event{}, false
 	}
-	if r.want == 0 && r.mode == OneShot {
+	if r.off {
 		return Event{}, false
 	}
-	if r.want&EventAcked != 0 {
+	if r.want&EventAcked != 0 && r.so.kind == stream {
 		r.so.watchSent() // before the look, so that nothing is missed
 	}
 	ready := r.so.Ready() & (r.want | EventErr | EventHup)
@@ -288,7 +289,7 @@ func (p *Poller) look(r *registration) (Event, bool) {
 	}
 	switch r.mode {
 	case OneShot:
-		r.want = 0
+		r.off = true
 	case LevelTriggered:
 		if !r.listed.Swap(true) {
 			p.push(r)

@@ -15,8 +15,9 @@ import (
 // receiver and sender are what a call of each direction works with, kept so
 // that no call allocates.
 type receiver struct {
-	mu sync.Mutex
-	to sink
+	mu   sync.Mutex
+	to   sink
+	auto autotune
 }
 
 type sender struct {
@@ -220,6 +221,9 @@ func (so *Socket) sendStream(p []byte, rest [][]byte, flags MsgFlags) (int, erro
 	defer so.snd.unlock(so.ep.SocketOptions())
 	defer so.snd.from.of(nil, nil, 0)
 	size, done := len(p)+total(rest), 0
+	if so.watched.Load()&watchSent != 0 {
+		defer so.tellSent(so.look().Snd.Unsent)
+	}
 	so.cork(flags&MsgMore != 0)
 	defer so.uncork(flags&MsgMore != 0)
 	if size == 0 {
@@ -251,6 +255,16 @@ func (so *Socket) sendNothing() error {
 		}
 	}
 	return so.errno(err)
+}
+
+// tellSent tells of eventSent if a send took along what Nagle's algorithm or
+// MsgMore had held back: there were before bytes unsent.
+func (so *Socket) tellSent(before int) {
+	if before > 0 {
+		if so.look().Snd.Unsent < before {
+			so.queue.Notify(eventSent)
+		}
+	}
 }
 
 // sendPiece hands over at most left bytes, as one of gVisor's segments.

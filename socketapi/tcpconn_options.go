@@ -98,7 +98,9 @@ func seconds(d time.Duration) int { return int((d-1)/time.Second) + 1 }
 // for this connection. The window scale was fixed by the SYN: beyond what it
 // can express, more room does not mean a larger window. Set the size before
 // the handshake, with Dialer.Control or ListenConfig.Control, to have all of
-// it.
+// it. A smaller size takes back no window that the peer was told of, and no
+// memory from segments that wait for a lost one: the buffer stays large enough
+// for these.
 func (c *TCPConn) SetReadBuffer(n int) error { return c.set(setting{option: SO_RCVBUF, value: n}) }
 
 // SetWriteBuffer sets the send buffer's size to n payload bytes, within what

@@ -24,9 +24,11 @@ func (so *Socket) awaitMark(n int) error {
 }
 
 // WaitReadable returns when n bytes are in the receive buffer, or all that will
-// ever come: nil either way, for Read to tell. n is bounded by what the buffer
-// can hold; below 1 it is 1. It reads nothing, and a Read at the same time may
-// take what it saw.
+// ever come, or all that will come before something is read: nil in each case,
+// for Read to tell. n is bounded by the buffer's size; below 1 it is 1.
+// Segments much smaller than their bookkeeping (about half a KiB each) fill a
+// buffer before it has that many bytes. It reads nothing, and a Read at the same
+// time may take what it saw.
 //
 // Errors: net.ErrClosed; os.ErrDeadlineExceeded after the read deadline;
 // context.Canceled, or one that is both context.DeadlineExceeded and
@@ -56,8 +58,9 @@ func (c *TCPConn) WaitWritable(ctx context.Context) error {
 }
 
 // WaitUnsent returns when at most n bytes of the send buffer are unsent:
-// what was written before is with the network but for those. Errors as of
-// WaitAcked.
+// what was written before is with the network but for those. What a timer of
+// TCP's sends (TCP_CORK's 200 ms, a tail loss probe) is noticed with the next
+// segment from the peer. Errors as of WaitAcked.
 func (c *TCPConn) WaitUnsent(ctx context.Context, n int) error {
 	return c.waitSent(ctx, func(st *engine.State) (done, lost bool) {
 		return st.Snd.Unsent <= max(n, 0), st.State == tcp.StateError
@@ -77,7 +80,12 @@ func (c *TCPConn) WaitAcked(ctx context.Context) error {
 	if !c.valid() {
 		return errNil
 	}
-	end := c.so.look().Snd.End()
+	st := c.so.look()
+	if st.State == tcp.StateError {
+		// What was in the send buffer is gone with it.
+		return c.opErr("wait", c.checkOpen(&st))
+	}
+	end := st.Snd.End()
 	return c.waitSent(ctx, func(st *engine.State) (done, lost bool) { return st.AllAcked(end) })
 }
 
@@ -95,6 +103,14 @@ func (c *TCPConn) waitSent(ctx context.Context, try func(*engine.State) (done, l
 		}
 		return done, nil
 	}))
+}
+
+// checkOpen is why a wait for a connection that has failed ends at once.
+func (c *TCPConn) checkOpen(st *engine.State) error {
+	if err := c.check(&c.wr); err != nil {
+		return err
+	}
+	return inCall("wait", c.so.failure(st))
 }
 
 // failure is why a connection ended, whether or not somebody was told already.

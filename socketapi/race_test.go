@@ -1,0 +1,5 @@
+//go:build race
+
+package socketapi_test
+
+const underRace = true
