@@ -62,7 +62,10 @@ func Example_http() {
 	client := &http.Client{Transport: &http.Transport{DialContext: dialer.DialContext}}
 	defer client.CloseIdleConnections()
 
-	resp := must(client.Get("http://192.0.2.2/gopher"))
+	resp, err := client.Get("http://192.0.2.2/gopher")
+	if err != nil {
+		log.Fatal(err)
+	}
 	defer resp.Body.Close()
 	fmt.Println(resp.Status)
 	fmt.Printf("%s\n", must(io.ReadAll(resp.Body)))

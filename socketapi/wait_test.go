@@ -50,6 +50,7 @@ func endedWith(t *testing.T, what string, out <-chan error) error {
 // TestWaitAckedIsExact withholds the acknowledgement: the wait returns after it
 // is let go, and does.
 func TestWaitAckedIsExact(t *testing.T) {
+	t.Parallel()
 	a, b, _, lb := linked(t, nil, fixed())
 	w, r := connect(t, a, b, b4.Addr())
 	go func() { _, _ = io.Copy(io.Discard, struct{ io.Reader }{r}) }()
@@ -207,6 +208,7 @@ func TestWaitAckedAtTheEnd(t *testing.T) {
 
 // TestWaitReadableIsExact: the wait returns with the last of n bytes.
 func TestWaitReadableIsExact(t *testing.T) {
+	t.Parallel()
 	a, b := pair(t, fixed())
 	w, r := connect(t, a, b, b6.Addr())
 	rnd := rand.New(rand.NewPCG(2, 2))
@@ -241,6 +243,7 @@ func TestWaitReadableIsExact(t *testing.T) {
 // TestWaitWritableIsExact: with a mark, the socket becomes writable when less
 // than that is unsent, and not before.
 func TestWaitWritableIsExact(t *testing.T) {
+	t.Parallel()
 	const mark = 4 << 10
 	a, b := pair(t, fixed())
 	w, r := connectWith(t, a, b, b4.Addr(), nil, options(map[socketapi.Option]int{socketapi.SO_RCVBUF: 8 << 10}))
@@ -280,6 +283,7 @@ func TestWaitWritableIsExact(t *testing.T) {
 
 // TestWaitUnsentIsExact: the wait returns when the last but n have been sent.
 func TestWaitUnsentIsExact(t *testing.T) {
+	t.Parallel()
 	a, b := pair(t, fixed())
 	w, r := connectWith(t, a, b, b4.Addr(), nil, options(map[socketapi.Option]int{socketapi.SO_RCVBUF: 8 << 10}))
 	rnd := rand.New(rand.NewPCG(4, 4))
@@ -405,6 +409,7 @@ func TestWaitsEnd(t *testing.T) {
 // TestWaitsBesideCalls runs all waits while Write and Read run: nobody takes a
 // wake-up that was another's.
 func TestWaitsBesideCalls(t *testing.T) {
+	t.Parallel()
 	const size = 4 << 20
 	a, b := pair(t, fixed())
 	w, r := connect(t, a, b, b4.Addr())
