@@ -101,7 +101,7 @@ func ExampleTCPConn_Buffers() {
 	}
 	size := r.ReceiveBuffer().Size
 	must(w.Write(make([]byte, size+1000)))
-	fmt.Println(slow(100 * time.Millisecond))
+	fmt.Println(slow(500 * time.Millisecond))
 
 	must(io.CopyN(io.Discard, r, int64(size+1000)))
 	fmt.Println(slow(time.Minute))
