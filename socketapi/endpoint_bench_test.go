@@ -54,15 +54,15 @@ func bareListener(tb testing.TB, s *stack.Stack) (*bare, tcpip.FullAddress) {
 	return l, at
 }
 
-// connectTo connects a new endpoint of s to l.
-func (l *bare) connectTo(tb testing.TB, s *stack.Stack, at tcpip.FullAddress) (w, r *bare) {
+// connectTo connects a new endpoint of s to e, which listens.
+func (e *bare) connectTo(tb testing.TB, s *stack.Stack, at tcpip.FullAddress) (w, r *bare) {
 	tb.Helper()
 	w = open(tb, s)
 	if _, ok := w.ep.Connect(at).(*tcpip.ErrConnectStarted); !ok {
 		tb.Fatal("no connection")
 	}
 	for {
-		ep, q, err := l.ep.Accept(nil)
+		ep, q, err := e.ep.Accept(nil)
 		if err == nil {
 			for w.ep.Readiness(waiter.WritableEvents) == 0 {
 				<-w.wake
@@ -71,7 +71,7 @@ func (l *bare) connectTo(tb testing.TB, s *stack.Stack, at tcpip.FullAddress) (w
 			tb.Cleanup(ep.Abort)
 			return w, newBare(ep, q)
 		}
-		<-l.wake
+		<-e.wake
 	}
 }
 
@@ -104,16 +104,16 @@ func BenchmarkStreamBare(b *testing.B) {
 }
 
 // drain reads to the end, size bytes at a time.
-func (r *bare) drain(size int) {
+func (e *bare) drain(size int) {
 	to := tcpip.SliceWriter(make([]byte, size))
 	for {
 		p := to
-		res, err := r.ep.Read(&p, tcpip.ReadOptions{})
+		res, err := e.ep.Read(&p, tcpip.ReadOptions{})
 		switch err.(type) {
 		case nil:
-			r.ep.ModerateRecvBuf(res.Count)
+			e.ep.ModerateRecvBuf(res.Count)
 		case *tcpip.ErrWouldBlock:
-			<-r.wake
+			<-e.wake
 		default:
 			return
 		}
@@ -124,10 +124,10 @@ func (r *bare) drain(size int) {
 // sockets of this package on both ends, less that with gVisor's endpoints.
 func BenchmarkIdle(b *testing.B) {
 	const conns = 5000
-	heap := func(make func(sa, sb *stack.Stack) any) float64 {
+	heap := func(connect func(sa, sb *stack.Stack) any) float64 {
 		sa, sb := pair(b, nil)
 		before := settled()
-		keep := make(sa, sb)
+		keep := connect(sa, sb)
 		n := settled() - before
 		runtime.KeepAlive(keep)
 		return float64(n) / (2 * conns)

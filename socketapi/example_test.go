@@ -62,7 +62,10 @@ func Example_http() {
 	client := &http.Client{Transport: &http.Transport{DialContext: dialer.DialContext}}
 	defer client.CloseIdleConnections()
 
-	resp := must(client.Get("http://192.0.2.2/gopher"))
+	resp, err := client.Get("http://192.0.2.2/gopher")
+	if err != nil {
+		log.Fatal(err)
+	}
 	defer resp.Body.Close()
 	fmt.Println(resp.Status)
 	fmt.Printf("%s\n", must(io.ReadAll(resp.Body)))
@@ -98,7 +101,7 @@ func ExampleTCPConn_Buffers() {
 	}
 	size := r.ReceiveBuffer().Size
 	must(w.Write(make([]byte, size+1000)))
-	fmt.Println(slow(100 * time.Millisecond))
+	fmt.Println(slow(500 * time.Millisecond))
 
 	must(io.CopyN(io.Discard, r, int64(size+1000)))
 	fmt.Println(slow(time.Minute))

@@ -21,6 +21,7 @@ import (
 // connections at random, with what pollers' readers in every mode were woken
 // for: a wake-up that is lost leaves bytes unread.
 func TestPollerLosesNothing(t *testing.T) {
+	t.Parallel()
 	const conns, writes, readers = 24, 4000, 3
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
@@ -137,6 +138,7 @@ func many(tb testing.TB, a, b *stack.Stack, n int, mode socketapi.Mode) (p *sock
 // TestPollerTenThousand wakes each of 10,000 connections in turn: every Wait
 // returns that one alone.
 func TestPollerTenThousand(t *testing.T) {
+	t.Parallel()
 	conns := 10_000
 	if underRace {
 		conns = 1000 // each costs milliseconds then

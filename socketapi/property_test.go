@@ -27,6 +27,7 @@ var (
 // lost, nothing doubled; and after every operation what the buffers say with
 // what was written and read.
 func TestStreams(t *testing.T) {
+	t.Parallel()
 	seed := *propertySeed
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())
@@ -166,7 +167,8 @@ func (e *streamEnd) write(rnd *rand.Rand) {
 		case 0, 1:
 			n, err = c.Write(p)
 		case 2:
-			cut, n64 := rnd.IntN(len(p)+1), int64(0)
+			var n64 int64
+			cut := rnd.IntN(len(p) + 1)
 			n64, err = c.WriteBuffers([][]byte{p[:cut], nil, p[cut:]})
 			n = int(n64)
 		case 3:
