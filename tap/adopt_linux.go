@@ -44,7 +44,7 @@ func adopt(cfg *Config) (_ *device, err error) {
 	if mtu == 0 {
 		mtu = link.Attrs().MTU
 	}
-	return newOffloadDevice(cfg.Name, mtu, files, cfg)
+	return newOffloadDevice(cfg.Name, mtu, files, cfg, fromAdmin)
 }
 
 // adoptQueues attaches with the flags the interface was made with: the kernel
@@ -106,7 +106,9 @@ func reconfigure(h *netlink.Handle, link netlink.Link, cfg *Config) error {
 // plain frames otherwise. Of cfg, which may be nil, only MTU (0: the
 // interface's own), Without and Spin are heeded; the interface is not changed.
 //
-// The file is the device's from here on, also on an error.
+// The file is the device's from here on, also on an error. It is made
+// non-blocking, for everyone who has it; on Linux 6.4 and later it does no harm
+// if one of them makes it blocking again.
 func FromFile(f *os.File, cfg *Config) (_ Device, err error) {
 	if cfg == nil {
 		cfg = &Config{}
@@ -176,9 +178,10 @@ func deviceOf(file *os.File, cfg *Config) (*device, error) {
 		if err := controlFile(file, setHeader); err != nil {
 			return nil, err
 		}
-		return newOffloadDevice(name, mtu, []*os.File{file}, cfg)
+		return newOffloadDevice(name, mtu, []*os.File{file}, cfg, fromSomeone)
 	}
 	d := newDevice(name, mtu, "plain", "the file was opened without IFF_VNET_HDR")
+	d.from = fromSomeone
 	if err := d.addFile(file, false, cfg.spin()); err != nil {
 		return nil, err
 	}

@@ -65,6 +65,23 @@ func TestAdopt(t *testing.T) {
 	})
 }
 
+// blockingTAP is a TAP's file as a parent that passes it on has it. It acts in
+// the thread's namespace.
+func blockingTAP(name string, flags uint16) (*os.File, error) {
+	fd, err := unix.Open(tunPath, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), tunPath)
+	req := ifreq{flags: flags}
+	copy(req.name[:], name)
+	if err := ioctl(fd, unix.TUNSETIFF, unsafe.Pointer(&req)); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
 // A device from a file that somebody else has opened.
 func TestFromFile(t *testing.T) {
 	ns := needTAP(t)
@@ -79,15 +96,8 @@ func TestFromFile(t *testing.T) {
 			testContract(t, func(t *testing.T) rig {
 				var d Device
 				do(t, ns, func() error {
-					// A blocking file, as a parent that passes it on has it.
-					fd, err := unix.Open(tunPath, unix.O_RDWR|unix.O_CLOEXEC, 0)
+					f, err := blockingTAP("tap%d", c.flags)
 					if err != nil {
-						return err
-					}
-					req := ifreq{flags: c.flags}
-					copy(req.name[:], "tap%d")
-					f := os.NewFile(uintptr(fd), tunPath)
-					if err := ioctl(fd, unix.TUNSETIFF, unsafe.Pointer(&req)); err != nil {
 						return err
 					}
 					if d, err = FromFile(f, nil); err != nil {
@@ -96,12 +106,9 @@ func TestFromFile(t *testing.T) {
 					if err := f.Close(); err == nil {
 						t.Error("the file was not taken over")
 					}
-					link, err := netlink.LinkByName(d.Name())
-					if err != nil {
-						return err
-					}
-					return netlink.LinkSetUp(link)
+					return nil
 				})
+				setUp(t, ns, d.Name(), true)
 				if got := Describe(d).Driver; got != c.driver {
 					t.Errorf("driver %q", got)
 				}

@@ -30,13 +30,14 @@ func openOffload(cfg *Config) (_ *device, err error) {
 	if err := configure(made, name, cfg); err != nil {
 		return nil, err
 	}
-	return newOffloadDevice(name, cfg.mtu(), files, cfg)
+	return newOffloadDevice(name, cfg.mtu(), files, cfg, fromUs)
 }
 
 // newOffloadDevice makes a device of queues that have virtio-net headers. The
 // files are the caller's to close if it fails.
-func newOffloadDevice(name string, mtu int, files []*os.File, cfg *Config) (_ *device, err error) {
+func newOffloadDevice(name string, mtu int, files []*os.File, cfg *Config, from origin) (_ *device, err error) {
 	d := newDevice(name, mtu, "offload", "")
+	d.from = from
 	if d.offloads, d.note, err = enableOffloads(files, cfg.Without); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}

@@ -43,12 +43,22 @@ type device struct {
 	offloads Offloads
 	driver   string // for Describe
 	note     string
+	from     origin
 	queues   []Queue
 	counters []*counters // of each queue
 	files    []io.Closer // closing them ends the queues' reads and writes
 	monitor  *monitor    // of the kernel's end
 	closed   atomic.Bool // set first: the errors of a closed file are not all alike
 }
+
+// origin is who made the interface that a device is of.
+type origin uint8
+
+const (
+	fromUs      origin = iota // it goes when we close it
+	fromAdmin                 // it stays, and is left as it was found
+	fromSomeone               // the same, and others may have the open file too
+)
 
 func newDevice(name string, mtu int, driver, note string) *device {
 	d := &device{name: name, driver: driver, note: note}

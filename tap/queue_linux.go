@@ -32,6 +32,7 @@ type fileQueue struct {
 	file     *os.File
 	conn     syscall.RawConn
 	vnet     bool
+	shared   *sharedFile // nil for a file that nobody else has
 	counters counters
 
 	rdMu  sync.Mutex // one reader at a time
@@ -48,6 +49,7 @@ type transfer struct {
 	do    func(fd uintptr) (done bool) // tryRead; nil for a write
 	ctl   func(fd uintptr)             // the write, bound once
 	hdr   [vnetHdrLen]byte
+	file  *sharedFile // the queue's
 	iov   []unix.Iovec
 	n     int
 	errno syscall.Errno
@@ -62,7 +64,10 @@ func newFileQueue(dev *device, file *os.File, vnet bool, spin time.Duration) (*f
 		return nil, err
 	}
 	q := &fileQueue{dev: dev, file: file, conn: conn, vnet: vnet, spin: spinner{limit: spin}}
-	q.rd.do = q.tryRead
+	if dev.from == fromSomeone {
+		q.shared = new(sharedFile)
+	}
+	q.rd.do, q.rd.file = q.tryRead, q.shared
 	return q, nil
 }
 
@@ -76,7 +81,7 @@ func (q *fileQueue) getWrite() *transfer {
 		q.free = q.free[:n-1]
 		return t
 	}
-	t := new(transfer)
+	t := &transfer{file: q.shared}
 	t.ctl = t.write
 	return t
 }
@@ -271,9 +276,13 @@ func (t *transfer) unload() {
 // eight pieces.
 func (t *transfer) call(trap, fd uintptr) {
 	for {
-		n, _, errno := unix.RawSyscall(trap, fd, uintptr(unsafe.Pointer(&t.iov[0])), uintptr(len(t.iov)))
-		t.n, t.errno = int(n), errno
-		if errno != unix.EINTR {
+		if t.file != nil {
+			t.n, t.errno = t.file.call(trap, fd, t.iov)
+		} else {
+			n, _, errno := unix.RawSyscall(trap, fd, uintptr(unsafe.Pointer(&t.iov[0])), uintptr(len(t.iov)))
+			t.n, t.errno = int(n), errno
+		}
+		if t.errno != unix.EINTR {
 			return
 		}
 	}

@@ -1,0 +1,86 @@
+package tap
+
+import (
+	"os"
+	"runtime"
+	"runtime/debug"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tapstack/internal/netns"
+)
+
+const (
+	plainTAP   = unix.IFF_TAP | unix.IFF_NO_PI
+	offloadTAP = plainTAP | unix.IFF_VNET_HDR
+)
+
+// given is a device of a file that the test has a second descriptor of.
+func given(t *testing.T, ns *netns.NS, flags uint16, cfg *Config) (d Device, other *os.File) {
+	t.Helper()
+	do(t, ns, func() error {
+		f, err := blockingTAP("tap%d", flags)
+		if err != nil {
+			return err
+		}
+		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		other = os.NewFile(uintptr(fd), "other")
+		d, err = FromFile(f, cfg)
+		return err
+	})
+	t.Cleanup(func() { d.Close(); other.Close() })
+	setUp(t, ns, d.Name(), true)
+	return d, other
+}
+
+// Whoever has the file too may make it blocking. A read that then waits in the
+// kernel would stop the whole program at the next garbage collection, so this
+// test collects none, and ends such a read with a frame.
+func TestFromFileMadeBlocking(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(max(2, runtime.NumCPU())))
+	ns := needTAP(t)
+	for name, flags := range map[string]uint16{"plain": plainTAP, "offload": offloadTAP} {
+		t.Run(name, func(t *testing.T) {
+			d, other := given(t, ns, flags, nil)
+			if err := unix.SetNonblock(int(other.Fd()), false); err != nil {
+				t.Fatal(err)
+			}
+			q := d.Queues()[0].(*fileQueue)
+			far := packetSocket(t, ns, d.Name())
+			defer far.Close()
+			rescue := time.AfterFunc(10*time.Second, func() { _, _ = far.Write(testFrame(60, 9)) })
+			defer rescue.Stop()
+			q.spin.limit = 0
+			q.rd.load([][]byte{make([]byte, 2000)}, q.vnet)
+			if err := q.conn.Control(func(fd uintptr) {
+				if q.tryRead(fd) {
+					t.Errorf("a read of an empty queue has waited: %d bytes, %v", q.rd.n, q.rd.errno)
+				}
+			}); err != nil {
+				t.Fatal(err)
+			}
+			q.rd.unload()
+			r := rig{dev: d, far: far}
+			r.send(t, testFrame(60, 1))
+			r.expectRead(t, testFrame(60, 1))
+			r.write(t, testFrame(60, 2))
+			r.expectFar(t, testFrame(60, 2))
+		})
+	}
+}
+
+// Where the kernel has no RWF_NOWAIT for the file, frames pass all the same.
+func TestFromFileMayBlock(t *testing.T) {
+	ns := needTAP(t)
+	testContract(t, func(t *testing.T) rig {
+		d, _ := given(t, ns, offloadTAP, nil)
+		d.Queues()[0].(*fileQueue).shared.mayBlock.Store(true)
+		return rig{dev: d, far: packetSocket(t, ns, d.Name())}
+	})
+}
