@@ -106,6 +106,9 @@ func reconfigure(h *netlink.Handle, link netlink.Link, cfg *Config) error {
 // plain frames otherwise. Of cfg, which may be nil, only MTU (0: the
 // interface's own), Without and Spin are heeded; the interface is not changed.
 //
+// Offloads are the interface's, not the file's: the device sets them when it
+// is made, and switches all off when it is closed.
+//
 // The file is the device's from here on, also on an error. It is made
 // non-blocking, for everyone who has it; on Linux 6.4 and later it does no harm
 // if one of them makes it blocking again.
@@ -179,6 +182,10 @@ func deviceOf(file *os.File, cfg *Config) (*device, error) {
 			return nil, err
 		}
 		return newOffloadDevice(name, mtu, []*os.File{file}, cfg, fromSomeone)
+	}
+	// Whoever had the interface before may have left them on.
+	if err := setOffloads([]*os.File{file}, Offloads{}); err != nil {
+		return nil, fmt.Errorf("%s: TUNSETOFFLOAD: %w", name, err)
 	}
 	d := newDevice(name, mtu, "plain", "the file was opened without IFF_VNET_HDR")
 	d.from = fromSomeone

@@ -26,7 +26,11 @@ func TestAdopt(t *testing.T) {
 		addr, _ := netlink.ParseAddr("10.7.0.1/24")
 		return errors.Join(netlink.LinkSetMTU(link, 1400), netlink.LinkSetHardwareAddr(link, mac), netlink.AddrAdd(link, addr))
 	})
+	before := features(t, ns, "tap7")
 	d := openTAP(t, ns, &Config{Name: "tap7", Adopt: true})
+	if features(t, ns, "tap7") == before {
+		t.Error("no feature of the interface has changed: what is to be put back?")
+	}
 	if d.Name() != "tap7" || d.MTU() != 1400 || Describe(d).Driver != "offload" {
 		t.Errorf("%s, MTU %d, %+v", d.Name(), d.MTU(), Describe(d))
 	}
@@ -51,6 +55,9 @@ func TestAdopt(t *testing.T) {
 	})
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
+	}
+	if after := features(t, ns, "tap7"); after != before {
+		t.Errorf("features %x, were %x", after, before)
 	}
 	do(t, ns, func() error {
 		link, err := netlink.LinkByName("tap7")

@@ -174,7 +174,7 @@ type Config struct {
 	// Adopt takes over the existing TAP of that name, as an administrator
 	// made it: it keeps its owner, its addresses and its persistence, and its
 	// MTU and queue length unless they are given here. A persistent TAP stays
-	// when the device is closed. Its owner needs no privilege for this.
+	// when the device is closed, with its offloads off again. Its owner needs no privilege for this.
 	Adopt bool
 
 	// MTU is the IP MTU in bytes; 0 means 1500.

@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -72,6 +73,75 @@ func TestFromFileMadeBlocking(t *testing.T) {
 			r.write(t, testFrame(60, 2))
 			r.expectFar(t, testFrame(60, 2))
 		})
+	}
+}
+
+// activeFeatures is what "ethtool -k" shows as on, a bit each.
+type activeFeatures [2]uint32
+
+// features asks for an interface's (ETHTOOL_GFEATURES).
+func features(t *testing.T, ns *netns.NS, name string) (on activeFeatures) {
+	t.Helper()
+	req := struct {
+		cmd, size uint32
+		blocks    [len(on)]struct{ available, requested, active, never uint32 }
+	}{cmd: unix.ETHTOOL_GFEATURES, size: uint32(len(on))}
+	ifr := struct {
+		name [unix.IFNAMSIZ]byte
+		data unsafe.Pointer
+		_    [16]byte
+	}{data: unsafe.Pointer(&req)}
+	copy(ifr.name[:], name)
+	do(t, ns, func() error {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		return ioctl(fd, unix.SIOCETHTOOL, unsafe.Pointer(&ifr))
+	})
+	for i := range on {
+		on[i] = req.blocks[i].active
+	}
+	return on
+}
+
+// What is given is given back without offloads, and a plain file has none
+// whoever had it before.
+func TestFromFileOffloadsOff(t *testing.T) {
+	ns := needTAP(t)
+	d, other := given(t, ns, plainTAP, nil)
+	off := features(t, ns, d.Name())
+	if err := setOffloads([]*os.File{other}, Offloads{Csum: true, TSO4: true}); err != nil {
+		t.Fatal(err)
+	}
+	if features(t, ns, d.Name()) == off {
+		t.Fatal("offloads show as no feature")
+	}
+	do(t, ns, func() error {
+		fd, err := unix.FcntlInt(other.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		again, err := FromFile(os.NewFile(uintptr(fd), "again"), nil)
+		if err != nil {
+			return err
+		}
+		return again.Close()
+	})
+	if got := features(t, ns, d.Name()); got != off {
+		t.Errorf("a plain device with features %x, without offloads it has %x", got, off)
+	}
+
+	d, _ = given(t, ns, offloadTAP, nil)
+	if features(t, ns, d.Name()) == off {
+		t.Error("an offload device without features")
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := features(t, ns, d.Name()); got != off {
+		t.Errorf("left behind with features %x, without offloads it has %x", got, off)
 	}
 }
 

@@ -41,6 +41,17 @@ func newOffloadDevice(name string, mtu int, files []*os.File, cfg *Config, from 
 	if d.offloads, d.note, err = enableOffloads(files, cfg.Without); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
+	if from != fromUs {
+		// The interface outlives us, with what we enabled: a program that
+		// then reads it frame by frame would get large frames, and partial
+		// checksums.
+		d.leave = func() { _ = setOffloads(files, Offloads{}) }
+		defer func() {
+			if err != nil {
+				d.leave()
+			}
+		}()
+	}
 	for _, f := range files {
 		if err := d.addFile(f, true, cfg.spin()); err != nil {
 			return nil, err

@@ -44,6 +44,7 @@ type device struct {
 	driver   string // for Describe
 	note     string
 	from     origin
+	leave    func() // before the files are closed: puts the interface back; or nil
 	queues   []Queue
 	counters []*counters // of each queue
 	files    []io.Closer // closing them ends the queues' reads and writes
@@ -93,6 +94,9 @@ func (d *device) Stats() (s Stats) {
 func (d *device) Close() error {
 	if d.closed.Swap(true) {
 		return nil
+	}
+	if d.leave != nil {
+		d.leave()
 	}
 	var errs []error
 	for _, f := range d.files {
