@@ -103,8 +103,9 @@ func reconfigure(h *netlink.Handle, link netlink.Link, cfg *Config) error {
 // FromFile makes a device of an open file: a TAP queue that somebody with more
 // privilege has opened and passed on, or a macvtap's /dev/tapN. It becomes a
 // device with what the file has: offloads if it was opened with IFF_VNET_HDR,
-// plain frames otherwise. Of cfg, which may be nil, only MTU (0: the
-// interface's own), Without and Spin are heeded; the interface is not changed.
+// plain frames otherwise. IFF_NO_PI it must have. Of cfg, which may be nil, only
+// MTU (0: the interface's own), Without and Spin are heeded; the interface is
+// not changed.
 //
 // Offloads are the interface's, not the file's: the device sets them when it
 // is made, and switches all off when it is closed.
@@ -163,6 +164,11 @@ func deviceOf(file *os.File, cfg *Config) (*device, error) {
 	if req.flags&unix.IFF_TAP == 0 {
 		return nil, errors.New("it is a TUN's file: this package is about Ethernet frames")
 	}
+	if hasPacketInfo(file) {
+		// Nor can it be switched off here: TUNSETIFF fails on a file that has
+		// its interface.
+		return nil, errors.New("it was opened without IFF_NO_PI, so every frame has four bytes in front: open it with IFF_NO_PI")
+	}
 	name := unix.ByteSliceToString(req.name[:])
 	m, err := newMonitor(name)
 	if err != nil {
@@ -194,6 +200,22 @@ func deviceOf(file *os.File, cfg *Config) (*device, error) {
 	}
 	d.monitor, err = newMonitor(name)
 	return d, err
+}
+
+// hasPacketInfo reports whether a TAP's frames have struct tun_pi in front.
+// TUNGETIFF does not tell: its IFF_NO_PI is also IFF_NOFILTER, which is set.
+// Of a write of four bytes from where there is no memory the kernel reads them
+// (EFAULT) if they are that, and finds them too short a frame (EINVAL) if not
+// (tun_get_user).
+func hasPacketInfo(file *os.File) bool {
+	const nowhere, piLen = 1, 4
+	err := controlFile(file, func(fd int) error {
+		if _, _, errno := unix.Syscall(unix.SYS_WRITE, uintptr(fd), nowhere, piLen); errno != 0 {
+			return errno
+		}
+		return nil
+	})
+	return errors.Is(err, unix.EFAULT)
 }
 
 // controlFile runs a system call on the file's number.

@@ -4,6 +4,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"testing"
 	"time"
 	"unsafe"
@@ -142,6 +143,34 @@ func TestFromFileOffloadsOff(t *testing.T) {
 	}
 	if got := features(t, ns, d.Name()); got != off {
 		t.Errorf("left behind with features %x, without offloads it has %x", got, off)
+	}
+}
+
+// What this package cannot make frames of is refused, and closed.
+func TestFromFileRefused(t *testing.T) {
+	ns := needTAP(t)
+	fds := openFiles(t)
+	for _, c := range []struct {
+		flags uint16
+		say   string
+	}{
+		{unix.IFF_TAP, "IFF_NO_PI"},
+		{unix.IFF_TAP | unix.IFF_VNET_HDR, "IFF_NO_PI"},
+		{unix.IFF_TUN | unix.IFF_NO_PI, "Ethernet"},
+	} {
+		do(t, ns, func() error {
+			f, err := blockingTAP("", c.flags)
+			if err != nil {
+				return err
+			}
+			if _, err := FromFile(f, nil); err == nil || !strings.Contains(err.Error(), c.say) {
+				t.Errorf("flags %#x: %v, want %q", c.flags, err, c.say)
+			}
+			return nil
+		})
+	}
+	if n := openFiles(t); n != fds {
+		t.Errorf("%d open files, were %d", n, fds)
 	}
 }
 
