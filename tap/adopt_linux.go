@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"unsafe"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -157,8 +156,8 @@ func nonblockingCopy(f *os.File) (_ *os.File, err error) {
 // deviceOf asks the kernel what file is, and makes that. file is the caller's
 // to close if it fails.
 func deviceOf(file *os.File, cfg *Config) (*device, error) {
-	var req ifreq
-	if err := controlFile(file, func(fd int) error { return ioctl(fd, unix.TUNGETIFF, unsafe.Pointer(&req)) }); err != nil {
+	req, err := interfaceRequest(file, unix.TUNGETIFF)
+	if err != nil {
 		return nil, fmt.Errorf("not a TAP's file: %w", os.NewSyscallError("TUNGETIFF", err))
 	}
 	if req.flags&unix.IFF_TAP == 0 {
@@ -170,36 +169,22 @@ func deviceOf(file *os.File, cfg *Config) (*device, error) {
 		return nil, errors.New("it was opened without IFF_NO_PI, so every frame has four bytes in front: open it with IFF_NO_PI")
 	}
 	name := unix.ByteSliceToString(req.name[:])
-	m, err := newMonitor(name)
-	if err != nil {
-		return nil, err
-	}
-	now, err := m.look()
-	m.Close()
-	if err != nil {
-		return nil, err
-	}
-	mtu := cfg.MTU
-	if mtu == 0 {
-		mtu = now.MTU
-	}
 	if req.flags&unix.IFF_VNET_HDR != 0 {
 		if err := controlFile(file, setHeader); err != nil {
 			return nil, err
 		}
-		return newOffloadDevice(name, mtu, []*os.File{file}, cfg, fromSomeone)
+		return newOffloadDevice(name, cfg.MTU, []*os.File{file}, cfg, fromSomeone)
 	}
 	// Whoever had the interface before may have left them on.
 	if err := setOffloads([]*os.File{file}, Offloads{}); err != nil {
 		return nil, fmt.Errorf("%s: TUNSETOFFLOAD: %w", name, err)
 	}
-	d := newDevice(name, mtu, "plain", "the file was opened without IFF_VNET_HDR")
+	d := newDevice(name, cfg.MTU, "plain", "the file was opened without IFF_VNET_HDR")
 	d.from = fromSomeone
 	if err := d.addFile(file, false, cfg.spin()); err != nil {
 		return nil, err
 	}
-	d.monitor, err = newMonitor(name)
-	return d, err
+	return d, d.observe(file)
 }
 
 // hasPacketInfo reports whether a TAP's frames have struct tun_pi in front.

@@ -57,8 +57,10 @@ func newOffloadDevice(name string, mtu int, files []*os.File, cfg *Config, from 
 			return nil, err
 		}
 	}
-	d.monitor, err = newMonitor(name)
-	return d, err
+	if err := d.observe(files[0]); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return d, nil
 }
 
 // openQueues opens n queues of the interface called name; with no name, the
