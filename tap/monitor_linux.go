@@ -174,6 +174,7 @@ func (m *monitor) readFailed(err error) {
 	if errors.Is(err, unix.ENOBUFS) {
 		// More news than the socket holds. What was missed is in the present
 		// state; if there is none, the next message says why.
+		m.view.drain()
 		if now, err := m.view.look(); err == nil {
 			m.publish(now)
 		}

@@ -128,6 +128,18 @@ func (v *view) close() {
 	v.events.Close()
 }
 
+// drain throws away what the events socket holds. Until it is empty the kernel
+// goes on to lose news after an overrun, without another word.
+func (v *view) drain() {
+	var b [1]byte
+	for {
+		_, _, err := unix.Recvfrom(v.events.GetFd(), b[:], unix.MSG_DONTWAIT|unix.MSG_TRUNC)
+		if err != nil && !errors.Is(err, unix.ENOBUFS) && !errors.Is(err, unix.EINTR) {
+			return
+		}
+	}
+}
+
 // look asks for the interface's present state.
 func (v *view) look() (Interface, error) {
 	link, err := v.handle.LinkByIndex(v.index)
