@@ -92,7 +92,7 @@ func (l *link) start() {
 // connections take their MSS from a new MTU; see outgoing for old ones.
 func (l *link) changed(i tap.Interface) {
 	l.up.Store(i.Up)
-	l.mtu.Store(uint32(i.MTU))
+	l.mtu.Store(uint32(l.dev.MTU())) // which need not be all that the interface has
 }
 
 // stop closes the device and waits for the readers.

@@ -94,6 +94,15 @@ func TestOutgoing(t *testing.T) {
 	}
 }
 
+// TestChanged: the MTU is the device's, which may keep below its interface's.
+func TestChanged(t *testing.T) {
+	l := newLink(&sinkDevice{}, testAddr, nil)
+	l.changed(tap.Interface{MTU: 9000})
+	if l.up.Load() || l.MTU() != 1500 {
+		t.Errorf("up %v, MTU %d", l.up.Load(), l.MTU())
+	}
+}
+
 func BenchmarkLinkOut(b *testing.B) {
 	for name, n := range map[string]int{"1448": 1448, "64K": 65_160} {
 		b.Run(name, func(b *testing.B) {

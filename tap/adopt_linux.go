@@ -103,8 +103,10 @@ func reconfigure(h *netlink.Handle, link netlink.Link, cfg *Config) error {
 // privilege has opened and passed on, or a macvtap's /dev/tapN. It becomes a
 // device with what the file has: offloads if it was opened with IFF_VNET_HDR,
 // plain frames otherwise. IFF_NO_PI it must have. Of cfg, which may be nil, only
-// MTU (0: the interface's own), Without and Spin are heeded; the interface is
-// not changed.
+// MTU, Without and Spin are heeded; the interface is not changed. Its MTU, as it
+// is at any time, is the device's too, but not beyond the MTU given; one must be
+// given if the interface is in a network namespace that this program may not
+// look into.
 //
 // Offloads are the interface's, not the file's: the device sets them when it
 // is made, and switches all off when it is closed.
@@ -117,6 +119,9 @@ func FromFile(f *os.File, cfg *Config) (_ Device, err error) {
 		cfg = &Config{}
 	}
 	defer f.Close()
+	if cfg.MTU != 0 && (cfg.MTU < MinMTU || cfg.MTU > MaxMTU) {
+		return nil, fmt.Errorf("tap: MTU %d is out of range: choose one from %d to %d", cfg.MTU, MinMTU, MaxMTU)
+	}
 	// A second descriptor, because f may be a blocking file, which the poller
 	// does not take.
 	own, err := nonblockingCopy(f)
@@ -180,7 +185,7 @@ func deviceOf(file *os.File, cfg *Config) (*device, error) {
 		return nil, fmt.Errorf("%s: TUNSETOFFLOAD: %w", name, err)
 	}
 	d := newDevice(name, cfg.MTU, "plain", "the file was opened without IFF_VNET_HDR")
-	d.from = fromSomeone
+	d.from, d.maxMTU = fromSomeone, cfg.MTU
 	if err := d.addFile(file, false, cfg.spin()); err != nil {
 		return nil, err
 	}

@@ -174,6 +174,39 @@ func TestFromFileRefused(t *testing.T) {
 	}
 }
 
+// The MTU given is a limit, whatever the interface's becomes.
+func TestFromFileMTU(t *testing.T) {
+	ns := needTAP(t)
+	for name, flags := range map[string]uint16{"plain": plainTAP, "offload": offloadTAP} {
+		t.Run(name, func(t *testing.T) {
+			d, _ := given(t, ns, flags, &Config{MTU: 1400})
+			w := startWatcher(d, 0)
+			for _, mtu := range []struct{ set, want int }{{1500, 1400}, {1300, 1300}, {9000, 1400}} {
+				setMTU(t, ns, d.Name(), mtu.set)
+				w.untilMTU(t, mtu.set)
+				if got := d.MTU(); got != mtu.want {
+					t.Errorf("interface %d, device %d, want %d", mtu.set, got, mtu.want)
+				}
+			}
+			d.Close()
+			w.untilEnd()
+			if d, _ := given(t, ns, flags, &Config{MTU: 9000}); d.MTU() != 1500 {
+				t.Errorf("asked for 9000 of 1500: %d", d.MTU())
+			}
+		})
+	}
+	do(t, ns, func() error {
+		f, err := blockingTAP("", plainTAP)
+		if err != nil {
+			return err
+		}
+		if _, err := FromFile(f, &Config{MTU: 10}); err == nil || !strings.Contains(err.Error(), "68") {
+			t.Errorf("MTU 10: %v", err)
+		}
+		return nil
+	})
+}
+
 // Where the kernel has no RWF_NOWAIT for the file, frames pass all the same.
 func TestFromFileMayBlock(t *testing.T) {
 	ns := needTAP(t)

@@ -227,7 +227,13 @@ func (d *device) observe(file *os.File) (err error) {
 }
 
 // follow takes note of the interface's state.
-func (d *device) follow(i Interface) { d.mtu.Store(int64(i.MTU)) }
+func (d *device) follow(i Interface) {
+	mtu := i.MTU
+	if d.maxMTU != 0 {
+		mtu = min(mtu, d.maxMTU)
+	}
+	d.mtu.Store(int64(mtu))
+}
 
 // Interface implements what [InterfaceOf] asks for.
 func (d *device) Interface() (Interface, error) {

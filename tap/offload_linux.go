@@ -38,6 +38,9 @@ func openOffload(cfg *Config) (_ *device, err error) {
 func newOffloadDevice(name string, mtu int, files []*os.File, cfg *Config, from origin) (_ *device, err error) {
 	d := newDevice(name, mtu, "offload", "")
 	d.from = from
+	if from == fromSomeone {
+		d.maxMTU = cfg.MTU
+	}
 	if d.offloads, d.note, err = enableOffloads(files, cfg.Without); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
