@@ -68,7 +68,7 @@ var (
 	// ErrFull: the device stayed full for as long as a writer may wait.
 	ErrFull = errors.New("device full")
 	// ErrFrame: shorter than an Ethernet header, larger than the MTU without
-	// an offload that allows it, or with an offload header that contradicts
+	// an offload that allows it (a VLAN tag's 4 bytes do not count), or with an offload header that contradicts
 	// the frame or that the device does not support.
 	ErrFrame = errors.New("frame not acceptable")
 	// ErrDown: the interface, or the far end of the pipe, is down.

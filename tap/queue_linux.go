@@ -115,7 +115,7 @@ func (q *fileQueue) Read(bufs [][]byte) (int, Offload, error) {
 		if q.rd.errno != 0 {
 			return 0, Offload{}, q.fail("read", q.rd.errno)
 		}
-		off, n, bad := q.received(room)
+		off, n, bad := q.received(bufs, room)
 		if bad == nil {
 			q.counters.rx.pass(n)
 			return n, off, nil
@@ -126,7 +126,7 @@ func (q *fileQueue) Read(bufs [][]byte) (int, Offload, error) {
 
 // received checks what has been read: a frame, and with vnet its header. The
 // kernel is believed no more than a peer would be.
-func (q *fileQueue) received(room int) (off Offload, n int, bad *frameError) {
+func (q *fileQueue) received(bufs [][]byte, room int) (off Offload, n int, bad *frameError) {
 	n = q.rd.n
 	if q.vnet {
 		if n < vnetHdrLen {
@@ -140,7 +140,7 @@ func (q *fileQueue) received(room int) (off Offload, n int, bad *frameError) {
 	if n > room {
 		return off, n, badFrame(causeTooLarge, "more than the reader's %d bytes", room)
 	}
-	return off, n, off.check(n, q.dev.MTU(), q.dev.offloads)
+	return off, n, off.checkFrame(bufs, n, q.dev.MTU(), q.dev.offloads)
 }
 
 // tryRead reads if there is something to read, and otherwise spins for a
@@ -163,7 +163,7 @@ func (q *fileQueue) tryRead(fd uintptr) bool {
 // Write implements [Queue].
 func (q *fileQueue) Write(bufs [][]byte, off Offload) error {
 	n := length(bufs)
-	if bad := off.check(n, q.dev.MTU(), q.dev.offloads); bad != nil {
+	if bad := off.checkFrame(bufs, n, q.dev.MTU(), q.dev.offloads); bad != nil {
 		q.counters.tx.drop(bad.cause)
 		return opError(q.dev.name, "write", bad)
 	}
