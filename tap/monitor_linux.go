@@ -226,13 +226,13 @@ func (d *device) observe(file *os.File) (err error) {
 	return nil
 }
 
-// follow takes note of the interface's state.
+// follow takes note of the interface's state. The monitor calls it, locked.
 func (d *device) follow(i Interface) {
 	mtu := i.MTU
 	if d.maxMTU != 0 {
 		mtu = min(mtu, d.maxMTU)
 	}
-	d.mtu.Store(int64(mtu))
+	d.setMTU(mtu)
 }
 
 // Interface implements what [InterfaceOf] asks for.

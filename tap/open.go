@@ -40,6 +40,7 @@ func Open(cfg *Config) (Device, error) {
 type device struct {
 	name     string
 	mtu      atomic.Int64
+	mtus     mtuHistory
 	maxMTU   int // mtu does not follow the interface beyond it; 0 is no limit
 	offloads Offloads
 	driver   string // for Describe

@@ -140,7 +140,11 @@ func (q *fileQueue) received(bufs [][]byte, room int) (off Offload, n int, bad *
 	if n > room {
 		return off, n, badFrame(causeTooLarge, "more than the reader's %d bytes", room)
 	}
-	return off, n, off.checkFrame(bufs, n, q.dev.MTU(), q.dev.offloads)
+	bad = off.checkFrame(bufs, n, q.dev.MTU(), q.dev.offloads)
+	if bad != nil && bad.cause == causeTooLarge {
+		bad = off.checkFrame(bufs, n, q.dev.inboundMTU(), q.dev.offloads)
+	}
+	return off, n, bad
 }
 
 // tryRead reads if there is something to read, and otherwise spins for a
