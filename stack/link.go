@@ -8,6 +8,7 @@ package stack
 
 import (
 	"errors"
+	"hash/maphash"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -24,7 +25,8 @@ import (
 type link struct {
 	dev    tap.Device
 	queues []tap.Queue
-	onDead func(error) // told once, when a reader ends and close was not called
+	seed   maphash.Seed // for choosing one
+	onDead func(error)  // told once, when a reader ends and close was not called
 
 	csum bool // the device has checksum offload
 	tso  bool // and takes large TCP frames of both families
@@ -64,7 +66,7 @@ var (
 func newLink(dev tap.Device, addr tcpip.LinkAddress, onDead func(error)) *link {
 	o := dev.Offloads()
 	l := &link{
-		dev: dev, queues: dev.Queues(), onDead: onDead,
+		dev: dev, queues: dev.Queues(), seed: maphash.MakeSeed(), onDead: onDead,
 		csum: o.Csum,
 		// gVisor asks once for both families.
 		tso: o.Csum && o.TSO4 && o.TSO6,
@@ -215,9 +217,7 @@ func (l *link) write(pkt *netstack.PacketBuffer) tcpip.Error {
 		s.bufs = append(s.bufs, b[offset:])
 		offset = 0
 	}
-	// Flows stay on one queue, so that their frames stay in order.
-	q := l.queues[pkt.Hash%uint32(len(l.queues))]
-	switch err := q.Write(s.bufs, l.outgoing(pkt)); {
+	switch err := l.queueFor(pkt).Write(s.bufs, l.outgoing(pkt)); {
 	case err == nil:
 		return nil
 	case errors.Is(err, tap.ErrFull):
