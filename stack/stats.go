@@ -62,7 +62,11 @@ type UDPStats struct {
 	Sent, Received, SendErrors uint64
 }
 
-// Drops counts received packets that were discarded, by cause.
+// Drops counts received packets that were discarded, by cause. A packet counts
+// once, with an exception that gVisor makes: of what is for no socket, a
+// datagram with a wrong checksum is in UDPNoSocket, UDPChecksum and L4Malformed,
+// one with a wrong length in UDPNoSocket, UDPMalformed and L4Malformed. So the
+// sum of all causes may exceed the number of packets.
 type Drops struct {
 	IPMalformed      uint64 // truncated, or lengths or header checksum wrong
 	IPNotForUs       uint64 // a destination that is none of our addresses
