@@ -15,6 +15,7 @@ import (
 type monitor struct {
 	file *os.File        // a queue of the TAP, which knows where that is
 	tell func(Interface) // is told every state, in order; must not block
+	lost func()          // is told that the interface was deleted
 
 	// mu keeps Close from taking the sockets away under look: netlink would
 	// then open others, in whatever namespace the thread happens to be.
@@ -33,12 +34,12 @@ type monitor struct {
 
 // newMonitor makes a monitor and has tell told the present state. The file
 // stays the caller's, and must be closed no later than the monitor.
-func newMonitor(file *os.File, tell func(Interface)) (*monitor, error) {
+func newMonitor(file *os.File, tell func(Interface), lost func()) (*monitor, error) {
 	v, err := openView(file)
 	if err != nil {
 		return nil, err
 	}
-	m := &monitor{file: file, tell: tell, view: v}
+	m := &monitor{file: file, tell: tell, lost: lost, view: v}
 	m.changed.L = &m.mu
 	if _, err := m.look(); err != nil {
 		_ = m.Close()
@@ -61,6 +62,9 @@ func (m *monitor) end(why error) {
 		m.view.close()
 		m.view, m.err = nil, why
 		m.changed.Broadcast()
+		if errors.Is(why, ErrGone) {
+			m.lost()
+		}
 	}
 }
 
@@ -212,7 +216,7 @@ func (m *monitor) publish(now Interface) {
 // observe gives the device its monitor, and its MTU. A device that somebody
 // has passed on, with its MTU, may do without.
 func (d *device) observe(file *os.File) (err error) {
-	d.monitor, err = newMonitor(file, d.follow)
+	d.monitor, err = newMonitor(file, d.follow, d.deleted)
 	switch {
 	case err == nil || !errors.Is(err, errForeign) || d.from != fromSomeone:
 		return err
@@ -233,6 +237,14 @@ func (d *device) follow(i Interface) {
 		mtu = min(mtu, d.maxMTU)
 	}
 	d.setMTU(mtu)
+}
+
+// deleted ends the reads and writes on a macvtap's files, which the kernel lets
+// wait for ever. A TAP's files say it themselves.
+func (d *device) deleted() {
+	if d.from == fromSomeone {
+		d.closeFiles()
+	}
 }
 
 // Interface implements what [InterfaceOf] asks for.

@@ -90,7 +90,7 @@ func closeAll(files []*os.File) {
 type ifreq struct {
 	name  [unix.IFNAMSIZ]byte
 	flags uint16
-	_     [22]byte
+	rest  [22]byte
 }
 
 // openQueue opens one queue with virtio-net headers. Without a name the kernel

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync/atomic"
 )
 
@@ -100,10 +101,7 @@ func (d *device) Close() error {
 	if d.leave != nil {
 		d.leave()
 	}
-	var errs []error
-	for _, f := range d.files {
-		errs = append(errs, f.Close())
-	}
+	errs := d.closeFiles()
 	if d.monitor != nil {
 		errs = append(errs, d.monitor.Close())
 	}
@@ -111,4 +109,14 @@ func (d *device) Close() error {
 		return opError(d.name, "close", err)
 	}
 	return nil
+}
+
+// closeFiles ends the queues' reads and writes.
+func (d *device) closeFiles() (errs []error) {
+	for _, f := range d.files {
+		if err := f.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	return errs
 }

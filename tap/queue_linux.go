@@ -236,8 +236,8 @@ func (q *fileQueue) fail(op string, err error) error {
 		dir.drop(causeError)
 	case 0:
 		// Not the kernel's: the poller's, and the only thing it finds wrong
-		// with a file that is not closed is that the interface behind it was
-		// deleted.
+		// with a file that we have not closed is that the interface behind it
+		// was deleted.
 		return opError(q.dev.name, op, fmt.Errorf("%w: %w", ErrGone, err))
 	default:
 		dir.drop(causeError)

@@ -60,7 +60,7 @@ func openView(file *os.File) (v *view, err error) {
 
 // gone is err, as ErrGone if that is what it means.
 func gone(err error) error {
-	if errors.Is(err, unix.EBADFD) || errors.Is(err, unix.ENODEV) {
+	if errors.Is(err, unix.EBADFD) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENOLINK) {
 		return fmt.Errorf("%w: %w", ErrGone, err)
 	}
 	return err
@@ -79,10 +79,9 @@ func openViewHere(file *os.File, name string) (*view, error) {
 	}
 	link, err := v.handle.LinkByIndex(v.index)
 	if err == nil {
-		var req ifreq
-		req, err = interfaceRequest(file, unix.SIOCGIFHWADDR)
-		mac := (*[unix.IFNAMSIZ]byte)(unsafe.Pointer(&req.flags))[2:8] // a sockaddr, after its family
-		if err == nil && !bytes.Equal(mac, link.Attrs().HardwareAddr) {
+		var mac [6]byte
+		mac, err = hardwareAddr(file)
+		if err == nil && !bytes.Equal(mac[:], link.Attrs().HardwareAddr) {
 			err = errForeign
 		}
 	}
@@ -97,6 +96,13 @@ func openViewHere(file *os.File, name string) (*view, error) {
 func interfaceRequest(file *os.File, call uint) (req ifreq, err error) {
 	err = controlFile(file, func(fd int) error { return ioctl(fd, call, unsafe.Pointer(&req)) })
 	return req, err
+}
+
+// hardwareAddr is that of the interface that file is a queue of.
+func hardwareAddr(file *os.File) (mac [6]byte, err error) {
+	req, err := interfaceRequest(file, unix.SIOCGIFHWADDR)
+	copy(mac[:], req.rest[:]) // of a sockaddr, whose family is in flags' place
+	return mac, err
 }
 
 // newView opens the sockets, in the calling thread's namespace.
@@ -200,4 +206,17 @@ func inNamespace(ns int, fn func() error) (err error) {
 func sameFile(fd int, path string) bool {
 	var a, b unix.Stat_t
 	return unix.Fstat(fd, &a) == nil && unix.Stat(path, &b) == nil && a.Dev == b.Dev && a.Ino == b.Ino
+}
+
+// controlFile runs a system call on the file's number.
+func controlFile(f *os.File, call func(fd int) error) error {
+	rc, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var callErr error
+	if err := rc.Control(func(fd uintptr) { callErr = call(int(fd)) }); err != nil {
+		return err
+	}
+	return callErr
 }
