@@ -30,9 +30,12 @@ MODULES = $(sort $(dir $(shell find . -name bin -prune -o -name go.mod -print)))
 # What has to build where there is no Linux.
 PORTABLE := ./tap/... ./stack/... ./socketapi/... ./internal/... ./cmd/...
 
+# The programs that tests run, and the packages where those have other names.
+TOOLS := tcpdump tshark curl nginx wrk openssl redis-benchmark:redis-tools ssh:openssh-client
+
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: go ## build bin/tapstack
@@ -57,6 +60,11 @@ lint: bin/golangci-lint ## check style and the import walls (.golangci.yml)
 .PHONY: data
 data: go ## move 1 GB a case over every kind of TAP (make test: 16 MB)
 	TAPSTACK_REQUIRE_TAP=1 go test -run='^TestData$$' -timeout=60m $(TESTFLAGS) ./socketapi -data=1000000000
+
+.PHONY: contract
+contract: go ## run the contract of net.Conn 100 times, and move 100 MB by QUIC, both in every world
+	@race=$$(.ci/race.sh); cd testdata/compat; \
+	TAPSTACK_REQUIRE_TAP=1 go test $$race -run='^(TestConn|TestQUIC)$$' -timeout=60m $(TESTFLAGS) . -conn=100 -quic=100000000
 
 .PHONY: fuzz
 fuzz: go ## run each fuzz target for FUZZTIME (20s)
@@ -98,7 +106,7 @@ clean: ## remove what make built and fetched
 
 .PHONY: setup
 setup: go bin/golangci-lint
-	@for tool in tcpdump tshark; do command -v $$tool >/dev/null || .ci/apt.sh $$tool; done
+	@for tool in $(TOOLS); do command -v $${tool%:*} >/dev/null || .ci/apt.sh $${tool#*:}; done
 	@go version; .ci/race.sh >/dev/null; bin/golangci-lint version
 
 .PHONY: go

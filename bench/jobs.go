@@ -72,6 +72,9 @@ func allJobs(congestions []string) []job {
 	again(condition{suffix: "_default", congestion: headline.congestion}, tcpTx.name, tcpTx4.name)
 	again(condition{suffix: "_unpinned", congestion: headline.congestion, own: headline.own, unpinned: true},
 		tcpRx.name, tcpTx.name, rtt50.name, rps.name, connRate.name)
+	for _, how := range []string{socketsDirect, socketsAccounting, socketsZeroCopy} {
+		again(condition{suffix: "_" + how, congestion: headline.congestion, own: headline.own, sockets: how}, tcpRx.name, tcpTx.name)
+	}
 	for _, name := range congestions {
 		again(condition{suffix: "_" + name, congestion: name}, tcpRx.name, tcpTx.name)
 	}

@@ -28,7 +28,7 @@ var targets = []string{"tapstack", "kernel", "plain"}
 func openNetwork(o order) (network, error) {
 	switch o.Target {
 	case "tapstack":
-		return openTapstack(o.NoSpin, o.Congestion)
+		return openTapstack(o)
 	case "kernel":
 		return kernel{}, nil
 	case "plain":

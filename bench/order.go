@@ -13,6 +13,8 @@ type order struct {
 	NoSpin bool   `json:",omitempty"`
 	// Congestion is the stack's congestion control, "" for its default.
 	Congestion string `json:",omitempty"`
+	// Sockets says how tapstack's are used, "" as everybody does.
+	Sockets string `json:",omitempty"`
 
 	// Warm is how long the load runs before it counts, Span how long it counts.
 	Warm, Span time.Duration

@@ -17,6 +17,7 @@ type condition struct {
 	congestion string // of the kernel's sockets: net.ipv4.tcp_congestion_control
 	own        string // tapstack's; "" is its default
 	noSpin     bool   // tapstack's reader sleeps at once
+	sockets    string // how tapstack's are used: measures tapstack alone
 }
 
 // pair is a peer and a system under test, connected.
@@ -59,7 +60,7 @@ func newPair(ctx context.Context, target string, c condition, cores [2]int, verb
 	if p.sut, err = startProcess(sutNS, "sut", cores[1], verbose); err != nil {
 		return nil, err
 	}
-	a, err := p.sut.call(ctx, order{Op: "open", Target: target, NoSpin: c.noSpin, Congestion: c.own})
+	a, err := p.sut.call(ctx, order{Op: "open", Target: target, NoSpin: c.noSpin, Congestion: c.own, Sockets: c.sockets})
 	p.about = a.Text
 	return p, err
 }

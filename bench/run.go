@@ -32,7 +32,7 @@ func run(ctx context.Context, cfg config, progress io.Writer) (*report, error) {
 	for round := range cfg.rounds {
 		for _, j := range jobs {
 			if takesPart(j, round) {
-				r.total += len(cfg.targets)
+				r.total += len(j.targets(cfg))
 			}
 		}
 	}
@@ -49,6 +49,14 @@ func run(ctx context.Context, cfg config, progress io.Writer) (*report, error) {
 	}
 	r.finish()
 	return r.report, nil
+}
+
+// targets are those that it can be measured on.
+func (j job) targets(cfg config) []string {
+	if j.under.sockets == "" {
+		return cfg.targets
+	}
+	return slices.DeleteFunc(slices.Clone(cfg.targets), func(t string) bool { return t != targets[0] })
 }
 
 func takesPart(j job, round int) bool { return !j.seldom || round%2 == 0 }
@@ -102,7 +110,7 @@ func (r *runner) job(ctx context.Context, j job, round int) error {
 	label := j.metrics[0].name + j.under.suffix
 	fmt.Fprintf(r.log, "round %d/%d  %-22s", round+1, r.cfg.rounds, label)
 	defer fmt.Fprintln(r.log)
-	for _, target := range r.cfg.targets {
+	for _, target := range j.targets(r.cfg) {
 		values, about, err := r.measure(ctx, target, j)
 		if ctx.Err() != nil {
 			return ctx.Err()

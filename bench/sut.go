@@ -108,6 +108,10 @@ func (s *sut) serve(at netip.AddrPort, handle func(net.Conn)) error {
 
 // discard reads everything.
 func (s *sut) discard(c net.Conn) {
+	if b, ok := c.(mover); ok {
+		b.drain(func(n int) { s.received.Add(int64(n)) })
+		return
+	}
 	buf := make([]byte, ioSize)
 	for {
 		n, err := c.Read(buf)
@@ -120,6 +124,10 @@ func (s *sut) discard(c net.Conn) {
 
 // chargen writes as long as the peer takes it.
 func chargen(c net.Conn) {
+	if b, ok := c.(mover); ok {
+		b.flood()
+		return
+	}
 	buf := make([]byte, ioSize)
 	for {
 		if _, err := c.Write(buf); err != nil {

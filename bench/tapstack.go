@@ -17,30 +17,31 @@ import (
 // congestion control, which is that of the kernel's sockets where we have it.
 type ours struct {
 	*stack.Stack
-	about tap.Description
+	about   tap.Description
+	sockets string // how they are used; "" as everybody does
 }
 
-func openTapstack(noSpin bool, congestion string) (network, error) {
+func openTapstack(o order) (network, error) {
 	cfg := &tap.Config{Host: []netip.Prefix{peer4, peer6}}
-	if noSpin {
+	if o.NoSpin {
 		cfg.Spin = -1
 	}
 	dev, err := tap.Open(cfg)
 	if err != nil {
 		return nil, err
 	}
-	s, err := stack.New(&stack.Config{TCP: stack.TCPConfig{CongestionControl: congestion}})
+	s, err := stack.New(&stack.Config{TCP: stack.TCPConfig{CongestionControl: o.Congestion}})
 	if err != nil {
 		return nil, errors.Join(err, dev.Close())
 	}
 	if _, err := s.AddNIC(dev, &stack.NICConfig{Addresses: []netip.Prefix{sut4, sut6}}); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	return ours{s, tap.Describe(dev)}, nil
+	return ours{s, tap.Describe(dev), o.Sockets}, nil
 }
 
 func (n ours) Listen(local netip.AddrPort) (net.Listener, error) {
-	l, err := socketapi.Listen(n.Stack, "tcp", local.String())
+	l, err := n.listenAs(local)
 	if err != nil {
 		return nil, err
 	}

@@ -55,17 +55,13 @@ func (f family) takes(a netip.Addr) bool {
 	}
 }
 
-// local is the address family to open a socket in that binds to a: without
-// an address, IPv6, which takes both unless v6only.
-func (f family) local(a netip.Addr) (proto tcpip.NetworkProtocolNumber, v6only bool) {
-	switch {
-	case f == onlyIPv4, a.Is4(), a.Is4In6():
-		return ipv4, false
-	case f == onlyIPv6:
-		return ipv6, true
-	default:
-		return ipv6, false
+// local is the family to open a socket in that binds or connects to a: without
+// an address, both.
+func (f family) local(a netip.Addr) family {
+	if f == anyFamily && (a.Is4() || a.Is4In6()) {
+		return onlyIPv4
 	}
+	return f
 }
 
 // fullAddress is ap for gVisor. A zone must name one of the stack's NICs.

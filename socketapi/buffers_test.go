@@ -115,7 +115,9 @@ func TestSizesAreInForce(t *testing.T) {
 	}
 	for _, c := range []struct{ ask, rcv, snd int }{
 		{20_000, 20_000, 20_000},
-		{1, 2 << 10, 4 << 10},       // the smallest
+		{1, 2 << 10, 4 << 10}, // the smallest
+		{0, 2 << 10, 4 << 10},
+		{-1, 2 << 20, 4 << 20},      // unsigned, as Linux has it
 		{1 << 40, 2 << 20, 4 << 20}, // the largest
 	} {
 		if err := r.SetReadBuffer(c.ask); err != nil {
@@ -129,14 +131,6 @@ func TestSizesAreInForce(t *testing.T) {
 		}
 		if got := w.SendBuffer().Size; got != c.snd {
 			t.Errorf("asked for %d, the send buffer has %d, want %d", c.ask, got, c.snd)
-		}
-	}
-	for _, n := range []int{0, -1} {
-		if err := r.SetReadBuffer(n); err == nil {
-			t.Errorf("a receive buffer of %d was accepted", n)
-		}
-		if err := w.SetWriteBuffer(n); err == nil {
-			t.Errorf("a send buffer of %d was accepted", n)
 		}
 	}
 }

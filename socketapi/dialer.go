@@ -2,38 +2,55 @@ package socketapi
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
+	"syscall"
 	"time"
-
-	"gvisor.dev/gvisor/pkg/tcpip"
-	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 
 	"tapstack/stack"
 )
 
 // Dialer connects from a stack. Its DialContext fits http.Transport and
-// everything else that takes a dial function.
+// everything else that takes a dial function. Its fields are those of
+// net.Dialer, and Stack.
 type Dialer struct {
 	// Stack to dial from.
 	Stack *stack.Stack
 
 	// Timeout and Deadline bound a dial, the earlier one; zero is none beyond
-	// the context's and TCP's own (about two minutes of SYNs).
+	// the context's and TCP's own (about two minutes of SYNs). With more than
+	// one address to try, each gets its share of what is left.
 	Timeout  time.Duration
 	Deadline time.Time
 
 	// LocalAddr to dial from; nil lets the stack choose.
 	LocalAddr net.Addr
 
-	// KeepAlive is the idle time and interval of keepalive probes: 0 means
-	// 15 s, negative switches them off.
+	// FallbackDelay is how long IPv6 may take before IPv4 is tried beside it
+	// (RFC 8305), where a name has addresses of both: 0 means 300 ms, negative
+	// tries one address after the other.
+	FallbackDelay time.Duration
+
+	// KeepAlive is the idle time and interval of keepalive probes, unless
+	// KeepAliveConfig.Enable: 0 means 15 s, negative switches them off.
 	KeepAlive time.Duration
+
+	// KeepAliveConfig is all there is of keepalive.
+	KeepAliveConfig net.KeepAliveConfig
 
 	// Resolver turns names into addresses; *net.Resolver is one. nil: only
 	// literal addresses can be dialled. (The machine's own resolver would be
 	// asked over the kernel's network, not this one.)
 	Resolver Resolver
+
+	// Control, if not nil, is called with the socket before it is bound and
+	// connects: the place for options, sizes of buffers among them. network is
+	// "tcp4", "udp6" and so on. It is called once for every address tried.
+	Control func(network, address string, s *Socket) error
+
+	// ControlContext is Control with the dial's context, and comes before it.
+	ControlContext func(ctx context.Context, network, address string, s *Socket) error
 }
 
 // Resolver looks up names. network is "ip", "ip4" or "ip6".
@@ -47,21 +64,20 @@ func (d *Dialer) Dial(network, address string) (net.Conn, error) {
 }
 
 // DialContext connects to address over "tcp", "tcp4", "tcp6", "udp", "udp4" or
-// "udp6". The connection outlives ctx. Of a name's addresses the first that
-// answers is taken.
+// "udp6". The connection outlives ctx. Of a name's addresses those of the
+// family that came first are tried one after the other, and those of the other
+// family beside them when FallbackDelay is over; the first that answers is
+// taken.
 //
 // Errors: ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT; an error that is
 // both context.DeadlineExceeded and os.ErrDeadlineExceeded when time ran out;
-// context.Canceled; *net.DNSError for a name without addresses.
+// context.Canceled; *net.DNSError for a name without addresses. Of several
+// addresses that fail, the first one's error.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	base := network
-	if n := len(base); n > 0 && (base[n-1] == '4' || base[n-1] == '6') {
-		base = base[:n-1]
+	k, f, err := kindOf(network)
+	if err == nil && k == ping {
+		err = net.UnknownNetworkError(network)
 	}
-	if base != "tcp" && base != "udp" {
-		return nil, opErr("dial", network, d.LocalAddr, nil, net.UnknownNetworkError(network))
-	}
-	f, err := familyOf(network, base)
 	if err == nil && d.Stack == nil {
 		err = errInvalid("socket")
 	}
@@ -80,20 +96,11 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 			return nil, opErr("dial", network, d.LocalAddr, nil, err)
 		}
 	}
-	var first error
-	for _, remote := range remotes {
-		c, source, err := d.dialOne(ctx, base, f, local, remote)
-		if err == nil {
-			return c, nil
-		}
-		if first == nil {
-			first = opErr("dial", network, source, tcpAddr(remote), err)
-		}
-		if ctx.Err() != nil {
-			break
-		}
+	a := &attempts{d: d, kind: k, family: f, network: network, local: local}
+	if k == stream && d.FallbackDelay >= 0 {
+		return a.race(ctx, remotes)
 	}
-	return nil, first
+	return a.oneByOne(ctx, remotes)
 }
 
 // bound is ctx ended by the earlier of Timeout and Deadline, on the stack's
@@ -110,8 +117,14 @@ func (d *Dialer) bound(ctx context.Context) (context.Context, context.CancelFunc
 	if left <= 0 {
 		return ctx, func() {}
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	timer := clock.AfterFunc(left, func() { cancel(context.DeadlineExceeded) })
+	return d.within(ctx, left)
+}
+
+// within is ctx ended after a time on the stack's clock.
+func (d *Dialer) within(ctx context.Context, left time.Duration) (context.Context, context.CancelFunc) {
+	end := d.Stack.Clock().NowMonotonic().Add(left)
+	ctx, cancel := context.WithCancelCause(context.WithValue(ctx, endKey{}, end))
+	timer := d.Stack.Clock().AfterFunc(left, func() { cancel(context.DeadlineExceeded) })
 	return ctx, func() { timer.Stop(); cancel(nil) }
 }
 
@@ -133,6 +146,9 @@ func (d *Dialer) resolve(ctx context.Context, f family, address string) ([]netip
 	ipNetwork := map[family]string{anyFamily: "ip", onlyIPv4: "ip4", onlyIPv6: "ip6"}[f]
 	addrs, err := d.Resolver.LookupNetIP(ctx, ipNetwork, host)
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil, waitErr(ctx)
+		}
 		return nil, err
 	}
 	var out []netip.AddrPort
@@ -147,81 +163,99 @@ func (d *Dialer) resolve(ctx context.Context, f family, address string) ([]netip
 	return out, nil
 }
 
-// dialOne connects to one address. source is our end as far as it is known.
-func (d *Dialer) dialOne(ctx context.Context, base string, f family, local, remote netip.AddrPort) (_ net.Conn, source net.Addr, _ error) {
-	if d.LocalAddr != nil {
-		source = d.LocalAddr
+// one connects to one address. source is our end as far as it is known.
+func (a *attempts) one(ctx context.Context, remote netip.AddrPort) (net.Conn, error) {
+	var (
+		c   net.Conn
+		err error
+	)
+	if a.kind == datagram {
+		c, err = a.udp(ctx, remote)
+	} else {
+		c, err = a.tcp(ctx, remote)
 	}
-	if base == "udp" {
-		c, err := dialUDP(d.Stack, f, local, remote)
-		if err != nil {
-			return nil, source, err
-		}
-		return c, source, nil
+	if err == nil {
+		return c, nil
 	}
-	c, err := d.dialTCP(ctx, f, local, remote)
-	if err != nil {
-		return nil, source, err
+	addr := net.Addr(tcpAddr(remote))
+	if a.kind == datagram {
+		addr = udpAddr(remote)
 	}
-	return c, source, nil
+	return nil, opErr("dial", a.network, a.d.LocalAddr, addr, err)
 }
 
-func (d *Dialer) dialTCP(ctx context.Context, f family, local, remote netip.AddrPort) (*TCPConn, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, ctxErr(ctx)
-	}
-	to, err := fullAddress(d.Stack, remote)
-	if err != nil {
+func (a *attempts) udp(ctx context.Context, remote netip.AddrPort) (net.Conn, error) {
+	c := &UDPConn{datagrams{network: "udp"}}
+	if err := a.open(ctx, &c.so, remote); err != nil {
 		return nil, err
 	}
-	proto, v6only := f.local(remote.Addr())
-	ep, q, err := newEndpoint(d.Stack, tcp.ProtocolNumber, proto)
-	if err != nil {
+	if err := c.so.Connect(remote); err != nil {
+		_ = c.so.Close()
+		return nil, inCall("connect", err)
+	}
+	c.remote = remote
+	c.opened()
+	return c, nil
+}
+
+func (a *attempts) tcp(ctx context.Context, remote netip.AddrPort) (net.Conn, error) {
+	if ctx.Err() != nil {
+		return nil, waitErr(ctx)
+	}
+	c := &TCPConn{}
+	if err := a.open(ctx, &c.so, remote); err != nil {
 		return nil, err
 	}
-	ep.SocketOptions().SetV6Only(v6only)
-	setDefaults(ep, d.KeepAlive)
-	if local.IsValid() {
-		from, err := fullAddress(d.Stack, local)
-		if err == nil {
-			err = sysErr("bind", ep.Bind(from))
-		}
-		if err != nil {
-			ep.Close()
-			return nil, err
-		}
-	}
-	c := &TCPConn{tcp: ep.(*tcp.Endpoint)}
-	c.init(d.Stack, ep, q)
-	if err := c.connect(ctx, to); err != nil {
-		_ = c.Close()
+	c.register()
+	if err := c.connect(ctx, remote); err != nil {
+		_ = c.close(nil)
 		return nil, err
 	}
 	c.setAddrs()
 	return c, nil
 }
 
+// open makes and binds the socket for one address.
+func (a *attempts) open(ctx context.Context, so *Socket, remote netip.AddrPort) error {
+	if err := so.open(a.d.Stack, a.kind, a.family.local(remote.Addr())); err != nil {
+		return inCall("socket", err)
+	}
+	err := prepare(so, connDefaults(a.d.KeepAlive, a.d.KeepAliveConfig), a.d.control(ctx), remote.String())
+	if err == nil && a.local.IsValid() {
+		err = inCall("bind", so.Bind(a.local))
+	}
+	if err != nil {
+		_ = so.Close()
+	}
+	return err
+}
+
+// control is the application's hook, nil for none.
+func (d *Dialer) control(ctx context.Context) func(string, string, *Socket) error {
+	if d.ControlContext == nil {
+		return d.Control
+	}
+	return func(network, address string, s *Socket) error { return d.ControlContext(ctx, network, address, s) }
+}
+
 // connect runs the handshake until it ends or ctx does.
-func (c *TCPConn) connect(ctx context.Context, to tcpip.FullAddress) error {
+func (c *TCPConn) connect(ctx context.Context, remote netip.AddrPort) error {
 	stop := context.AfterFunc(ctx, c.wr.notify)
 	defer stop()
 	c.wr.mu.Lock()
 	defer c.wr.mu.Unlock()
 	for {
 		// The first call sends the SYN; each later one asks how it went.
-		err := c.ep.Connect(to)
-		switch err.(type) {
-		case nil:
+		err := c.so.Connect(remote)
+		switch {
+		case err == nil:
 			return nil
-		case *tcpip.ErrConnectStarted, *tcpip.ErrAlreadyConnecting:
+		case errors.Is(err, syscall.EINPROGRESS), errors.Is(err, syscall.EALREADY):
 		default:
-			if gone := ended(c.stack); gone != nil {
-				return gone
-			}
-			return sysErr("connect", err)
+			return inCall("connect", err)
 		}
 		if ctx.Err() != nil {
-			return ctxErr(ctx)
+			return waitErr(ctx)
 		}
 		c.wr.wait()
 	}

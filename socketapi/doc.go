@@ -1,23 +1,31 @@
-// Package socketapi gives the sockets of a [stack.Stack] to Go programs: as
-// net.Conn, net.Listener and net.PacketConn, with both buffers of a connection
-// in sight.
+// Package socketapi gives the sockets of a [stack.Stack] to Go programs, with
+// both buffers of a connection in sight. It has three layers, each usable alone:
+//
+//   - [Socket]: BSD semantics without waiting, errnos, readiness, and a [Poller].
+//   - [TCPConn], [TCPListener], [UDPConn], [PingConn]: net.Conn and its
+//     relatives, which are a Socket and the waiting.
+//   - [Dialer] and [ListenConfig]: what net/http, tls, grpc and so on plug into.
 //
 // A socket is not a buffer. It has two: bytes that the application wrote and
 // the peer has not acknowledged are in the send buffer, bytes that we have
 // acknowledged and the application has not read are in the receive buffer.
-// [TCPConn.SendBuffer] and [TCPConn.ReceiveBuffer] show both at any moment, in
-// payload bytes, with the window that goes with each.
+// [TCPConn.Buffers] shows both at any moment, in payload bytes, with the window
+// that goes with each. [TCPConn.WaitAcked] waits until the peer has all that was
+// written, [TCPConn.WaitReadable] and [TCPConn.SetReadLowWater] for a mark in
+// the receive buffer, [TCPConn.WaitUnsent] and [TCPConn.SetWriteLowWater] for
+// one in the send buffer.
 //
 // The path of a byte written, and of one received:
 //
-//	Write -> wait for room -> tcp.Endpoint.Write (the one copy) -> TCP output
-//	TCP processor -> waiter -> endpoint.NotifyEvent -> Read -> tcp.Endpoint.Read (the one copy)
+//	TCPConn.Write -> wait for room -> Socket.sendStream -> tcp.Endpoint.Write (the one copy) -> TCP output
+//	TCP processor -> waiter -> waiting.NotifyEvent -> TCPConn.Read -> Socket.recvStream -> tcp.Endpoint.Read (the one copy)
 //
-// Errors are those of package net, all the way down: *net.OpError, around
+// Errors of a Socket are bare errnos. Those of the other types are package net's, all the way down: *net.OpError, around
 // *os.SyscallError, around syscall.Errno. Bare io.EOF comes only after a FIN;
 // a reset is ECONNRESET, a local Close net.ErrClosed, a deadline
 // os.ErrDeadlineExceeded. Deadlines run on the stack's clock.
 //
-// The package starts no goroutine. Every method is safe for concurrent use,
+// The package starts no goroutine, but for a dial that tries IPv6 and IPv4 at the
+// same time, which starts one for each while it lasts. Every method is safe for concurrent use,
 // Close included.
 package socketapi

@@ -4,8 +4,6 @@ import (
 	"net"
 	"net/netip"
 
-	"gvisor.dev/gvisor/pkg/tcpip"
-
 	"tapstack/stack"
 )
 
@@ -16,44 +14,52 @@ type PingConn struct{ datagrams }
 
 var _ net.PacketConn = (*PingConn)(nil)
 
+// Socket is the socket underneath, for its options, for a Poller, and for calls
+// that do not wait. Closing either closes both.
+func (c *PingConn) Socket() *Socket {
+	if c == nil {
+		return nil
+	}
+	return c.socket()
+}
+
 // ListenPing opens a ping socket on a local address of s, "" for any. The
 // network is "ping4" or "ping6".
+//
+// Errors: EADDRNOTAVAIL; *net.AddrError for an address that cannot be read.
 func ListenPing(s *stack.Stack, network, address string) (*PingConn, error) {
-	var (
-		proto     tcpip.NetworkProtocolNumber
-		transport tcpip.TransportProtocolNumber
-	)
-	switch network {
-	case "ping4":
-		proto, transport = ipv4, icmpv4
-	case "ping6":
-		proto, transport = ipv6, icmpv6
-	default:
-		return nil, opErr("listen", network, nil, nil, net.UnknownNetworkError(network))
+	c, err := listenPing(s, network, address)
+	if err != nil {
+		return nil, opErr("listen", network, nil, nil, err)
+	}
+	return c, nil
+}
+
+func listenPing(s *stack.Stack, network, address string) (*PingConn, error) {
+	k, f, err := kindOf(network)
+	if err == nil && k != ping {
+		err = net.UnknownNetworkError(network)
+	}
+	if err != nil {
+		return nil, err
 	}
 	var local netip.AddrPort
 	if address != "" {
 		a, err := netip.ParseAddr(address)
-		if err != nil || a.Is4() != (proto == ipv4) {
-			return nil, opErr("listen", network, nil, nil, &net.AddrError{Err: "no suitable address", Addr: address})
+		if err != nil || !f.takes(a) {
+			return nil, &net.AddrError{Err: "no suitable address", Addr: address}
 		}
 		local = netip.AddrPortFrom(a, 0)
 	}
-	fa, err := fullAddress(s, local)
-	if err != nil {
-		return nil, opErr("listen", network, nil, nil, err)
-	}
-	ep, q, err := newEndpoint(s, transport, proto)
-	if err != nil {
-		return nil, opErr("listen", network, nil, nil, err)
-	}
-	if err := ep.Bind(fa); err != nil {
-		ep.Close()
-		return nil, opErr("listen", network, nil, nil, sysErr("bind", err))
-	}
 	c := &PingConn{datagrams{network: "ping"}}
-	c.init(s, ep, q)
-	c.findLocal()
+	if err := c.so.open(s, ping, f); err != nil {
+		return nil, inCall("socket", err)
+	}
+	if err := c.so.Bind(local); err != nil {
+		_ = c.so.Close()
+		return nil, inCall("bind", err)
+	}
+	c.opened()
 	return c, nil
 }
 
@@ -73,6 +79,9 @@ func Echo(v6 bool, seq uint16, payload []byte) []byte {
 
 // ReadFrom receives one echo reply; addr is a *net.IPAddr.
 func (c *PingConn) ReadFrom(p []byte) (int, net.Addr, error) {
+	if c == nil {
+		return 0, nil, errNil
+	}
 	n, from, err := c.receive(p)
 	if err != nil {
 		return 0, nil, err
@@ -83,6 +92,9 @@ func (c *PingConn) ReadFrom(p []byte) (int, net.Addr, error) {
 // WriteTo sends p, an echo request, to addr: a *net.IPAddr, or any address
 // whose port is then ignored.
 func (c *PingConn) WriteTo(p []byte, addr net.Addr) (int, error) {
+	if c == nil {
+		return 0, errNil
+	}
 	to, err := netAddrPort(addr)
 	if err != nil {
 		return 0, c.opErr("write", addr, err)

@@ -1,6 +1,7 @@
 package socketapi
 
 import (
+	"context"
 	"net"
 	"net/netip"
 
@@ -10,7 +11,8 @@ import (
 )
 
 // UDPConn is a UDP socket, connected (from a Dialer) or not (from ListenUDP).
-// It implements net.Conn and net.PacketConn with the behaviour of net.UDPConn.
+// It implements net.Conn and net.PacketConn with the methods and the behaviour
+// of net.UDPConn (but for File and SyscallConn: there is no descriptor).
 type UDPConn struct{ datagrams }
 
 var (
@@ -18,75 +20,50 @@ var (
 	_ net.PacketConn = (*UDPConn)(nil)
 )
 
+// Socket is the socket underneath, for its options, for a Poller, and for calls
+// that do not wait. Closing either closes both.
+func (c *UDPConn) Socket() *Socket {
+	if c == nil {
+		return nil
+	}
+	return c.socket()
+}
+
 // ListenUDP opens a socket on a local UDP address of s, such as ":53" or
-// "[fd00:77::2]:0". The network is "udp", "udp4" or "udp6".
+// "[fd00:77::2]:0". The network is "udp", "udp4" or "udp6". [ListenConfig] has
+// more to choose from.
 //
 // Errors: EADDRINUSE, EADDRNOTAVAIL; *net.AddrError for an address that cannot
 // be read.
 func ListenUDP(s *stack.Stack, network, address string) (*UDPConn, error) {
-	f, err := familyOf(network, "udp")
-	if err != nil {
-		return nil, opErr("listen", network, nil, nil, err)
-	}
-	ap, err := parseLocal(f, address)
-	if err != nil {
-		return nil, opErr("listen", network, nil, nil, err)
-	}
-	c, err := openUDP(s, f, ap, ap.Addr())
-	if err != nil {
-		return nil, opErr("listen", network, nil, udpAddr(ap), err)
-	}
-	return c, nil
+	return (&ListenConfig{Stack: s}).ListenUDP(context.Background(), network, address)
 }
 
-// openUDP makes a bound socket in the family that example belongs to.
-func openUDP(s *stack.Stack, f family, local netip.AddrPort, example netip.Addr) (*UDPConn, error) {
-	fa, err := fullAddress(s, local)
+// ListenMulticastUDP opens a socket that receives what is sent to a group and
+// port, such as "239.1.2.3:5000", through a NIC of s, "" for the one that the
+// routes choose. Other sockets may listen to the same group. Nothing that this
+// host sends to the group comes back, as in package net.
+func ListenMulticastUDP(s *stack.Stack, network, nic, group string) (*UDPConn, error) {
+	ap, err := netip.ParseAddrPort(group)
+	if err != nil {
+		return nil, opErr("listen", network, nil, nil, &net.AddrError{Err: "not an IP address and port", Addr: group})
+	}
+	reuse := func(_, _ string, so *Socket) error {
+		return inCall("setsockopt", so.SetOption(SO_REUSEADDR, 1))
+	}
+	lc := ListenConfig{Stack: s, Control: reuse}
+	c, err := lc.ListenUDP(context.Background(), network, ap.String())
 	if err != nil {
 		return nil, err
 	}
-	proto, v6only := f.local(example)
-	ep, q, err := newEndpoint(s, udp, proto)
+	err = c.SetMulticastLoopback(false)
+	if err == nil {
+		err = c.JoinGroup(ap.Addr(), nic)
+	}
 	if err != nil {
-		return nil, err
-	}
-	o := ep.SocketOptions()
-	o.SetV6Only(v6only)
-	o.SetBroadcast(true) // as package net does
-	if err := ep.Bind(fa); err != nil {
-		ep.Close()
-		return nil, sysErr("bind", err)
-	}
-	c := &UDPConn{datagrams{network: "udp"}}
-	c.init(s, ep, q)
-	c.findLocal()
-	return c, nil
-}
-
-// findLocal remembers the address the stack has chosen.
-func (c *datagrams) findLocal() {
-	if a, err := c.ep.GetLocalAddress(); err == nil {
-		c.local = addrPort(c.stack, a)
-	}
-}
-
-// dialUDP makes a connected socket: it receives from remote alone, and hears
-// that nobody listens there.
-func dialUDP(s *stack.Stack, f family, local, remote netip.AddrPort) (*UDPConn, error) {
-	to, err := fullAddress(s, remote)
-	if err != nil {
-		return nil, err
-	}
-	c, err := openUDP(s, f, local, remote.Addr())
-	if err != nil {
-		return nil, err
-	}
-	if err := c.ep.Connect(to); err != nil {
 		_ = c.Close()
-		return nil, sysErr("connect", err)
+		return nil, err
 	}
-	c.findLocal()
-	c.remote = remote
 	return c, nil
 }
 
@@ -94,13 +71,22 @@ func dialUDP(s *stack.Stack, f family, local, remote netip.AddrPort) (*UDPConn, 
 // reports ECONNREFUSED when nobody listens at the other end. Other errors:
 // net.ErrClosed, os.ErrDeadlineExceeded.
 func (c *UDPConn) Read(p []byte) (int, error) {
-	n, _, err := c.receive(p)
+	n, _, err := c.ReadFromUDPAddrPort(p)
 	return n, err
 }
 
 // ReadFrom is Read, with the sender as *net.UDPAddr.
 func (c *UDPConn) ReadFrom(p []byte) (int, net.Addr, error) {
-	n, from, err := c.receive(p)
+	n, from, err := c.ReadFromUDPAddrPort(p)
+	if err != nil {
+		return 0, nil, err
+	}
+	return n, udpAddr(from), nil
+}
+
+// ReadFromUDP is ReadFrom with the sender's own type.
+func (c *UDPConn) ReadFromUDP(p []byte) (int, *net.UDPAddr, error) {
+	n, from, err := c.ReadFromUDPAddrPort(p)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -109,17 +95,67 @@ func (c *UDPConn) ReadFrom(p []byte) (int, net.Addr, error) {
 
 // ReadFromUDPAddrPort is ReadFrom without an allocation.
 func (c *UDPConn) ReadFromUDPAddrPort(p []byte) (int, netip.AddrPort, error) {
+	if c == nil {
+		return 0, netip.AddrPort{}, errNil
+	}
 	return c.receive(p)
+}
+
+// ReadMsgUDPAddrPort is ReadFromUDPAddrPort with what came with the datagram:
+// oob gets the control messages that an option asked for (IP_PKTINFO and so
+// on), laid out as 64-bit little-endian Linux has them (cmsg(3)), and flags
+// MSG_TRUNC (0x20) or MSG_CTRUNC (0x8) where p or oob was too short. To read
+// them as a struct use [UDPConn.ReadMessage].
+func (c *UDPConn) ReadMsgUDPAddrPort(p, oob []byte) (n, oobn, flags int, from netip.AddrPort, err error) {
+	if c == nil {
+		return 0, 0, 0, from, errNil
+	}
+	m := Message{Buffers: [][]byte{p}}
+	n, err = c.receiveMsg(&m)
+	if err != nil {
+		return 0, 0, 0, from, err
+	}
+	oobn, fits := m.Control.put(oob, c.so.v6)
+	if !fits {
+		m.Flags |= msgCTrunc
+	}
+	return n, oobn, int(m.Flags), m.Addr, nil
+}
+
+// ReadMsgUDP is ReadMsgUDPAddrPort with the sender's type of package net.
+func (c *UDPConn) ReadMsgUDP(p, oob []byte) (n, oobn, flags int, from *net.UDPAddr, err error) {
+	n, oobn, flags, ap, err := c.ReadMsgUDPAddrPort(p, oob)
+	if err != nil {
+		return n, oobn, flags, nil, err
+	}
+	return n, oobn, flags, udpAddr(ap), nil
+}
+
+// ReadMessage receives one datagram into m and returns its length, as far as
+// m.Buffers hold it.
+func (c *UDPConn) ReadMessage(m *Message) (int, error) {
+	if c == nil {
+		return 0, errNil
+	}
+	return c.receiveMsg(m)
 }
 
 // Write sends p as one datagram to the connected address. Errors:
 // EDESTADDRREQ if there is none, EMSGSIZE beyond 65,507 bytes (65,527 over
 // IPv6), ECONNREFUSED, EHOSTUNREACH, net.ErrClosed, os.ErrDeadlineExceeded.
-func (c *UDPConn) Write(p []byte) (int, error) { return c.send(p, netip.AddrPort{}) }
+func (c *UDPConn) Write(p []byte) (int, error) {
+	if c == nil {
+		return 0, errNil
+	}
+	return c.send(p, netip.AddrPort{})
+}
 
 // WriteTo sends p as one datagram to addr, usually a *net.UDPAddr.
 // net.ErrWriteToConnected on a connected socket; else as Write.
 func (c *UDPConn) WriteTo(p []byte, addr net.Addr) (int, error) {
+	if c == nil {
+		return 0, errNil
+	}
 	to, err := netAddrPort(addr)
 	if err != nil {
 		return 0, c.opErr("write", addr, err)
@@ -127,17 +163,64 @@ func (c *UDPConn) WriteTo(p []byte, addr net.Addr) (int, error) {
 	return c.send(p, to)
 }
 
+// WriteToUDP is WriteTo for a *net.UDPAddr.
+func (c *UDPConn) WriteToUDP(p []byte, addr *net.UDPAddr) (int, error) {
+	if addr == nil {
+		return c.WriteTo(p, nil)
+	}
+	return c.WriteTo(p, addr)
+}
+
 // WriteToUDPAddrPort is WriteTo without an allocation.
 func (c *UDPConn) WriteToUDPAddrPort(p []byte, to netip.AddrPort) (int, error) {
+	if c == nil {
+		return 0, errNil
+	}
 	if !to.IsValid() {
 		return 0, c.opErr("write", nil, errInvalid("sendto"))
 	}
 	return c.send(p, to)
 }
 
+// WriteMsgUDPAddrPort sends p with the control messages in oob, which are laid
+// out as ReadMsgUDPAddrPort does. An invalid address is the connected one.
+// EINVAL for control messages that cannot be read or sent.
+func (c *UDPConn) WriteMsgUDPAddrPort(p, oob []byte, to netip.AddrPort) (n, oobn int, err error) {
+	if c == nil {
+		return 0, 0, errNil
+	}
+	m := Message{Buffers: [][]byte{p}, Addr: to}
+	if err := m.Control.parse(oob, c.so.v6); err != nil {
+		return 0, 0, c.writeErr(to, inCall("sendmsg", err))
+	}
+	n, err = c.WriteMessage(&m)
+	if err != nil {
+		return 0, 0, err
+	}
+	return n, len(oob), nil
+}
+
+// WriteMsgUDP is WriteMsgUDPAddrPort with an address of package net.
+func (c *UDPConn) WriteMsgUDP(p, oob []byte, addr *net.UDPAddr) (n, oobn int, err error) {
+	var to netip.AddrPort
+	if addr != nil {
+		to = addr.AddrPort()
+	}
+	return c.WriteMsgUDPAddrPort(p, oob, to)
+}
+
+// WriteMessage sends m.Buffers as one datagram to m.Addr, invalid for the
+// connected address.
+func (c *UDPConn) WriteMessage(m *Message) (int, error) {
+	if c == nil {
+		return 0, errNil
+	}
+	return c.sendMsg(m.Addr, "sendmsg", func() (int, error) { return c.so.SendMsg(m, 0) })
+}
+
 // RemoteAddr is the connected address, nil without one.
 func (c *UDPConn) RemoteAddr() net.Addr {
-	if !c.remote.IsValid() {
+	if c == nil || !c.remote.IsValid() {
 		return nil
 	}
 	return udpAddr(c.remote)
@@ -146,11 +229,14 @@ func (c *UDPConn) RemoteAddr() net.Addr {
 // ReceiveBuffer looks at the socket's receive buffer. Datagrams that find it
 // full are lost; Dropped counts them.
 func (c *UDPConn) ReceiveBuffer() UDPReceiveBuffer {
-	b := UDPReceiveBuffer{Size: int(c.ep.SocketOptions().GetReceiveBufferSize())}
-	if st, ok := c.ep.Stats().(*tcpip.TransportEndpointStats); ok {
+	if c == nil {
+		return UDPReceiveBuffer{}
+	}
+	b := UDPReceiveBuffer{Size: int(c.so.ep.SocketOptions().GetReceiveBufferSize())}
+	if st, ok := c.so.ep.Stats().(*tcpip.TransportEndpointStats); ok {
 		b.Dropped = st.ReceiveErrors.ReceiveBufferOverflow.Value()
 	}
-	if n, err := c.ep.GetSockOptInt(tcpip.ReceiveQueueSizeOption); err == nil {
+	if n, err := c.so.ep.GetSockOptInt(tcpip.ReceiveQueueSizeOption); err == nil {
 		b.Next = n
 	}
 	return b

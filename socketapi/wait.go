@@ -1,13 +1,148 @@
 package socketapi
 
 import (
+	"context"
+	"errors"
+	"net"
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/waiter"
 )
+
+// waiting is a Socket that can be waited for: what TCPConn, TCPListener,
+// UDPConn and PingConn add to it. It has a side for each direction and is
+// registered once with gVisor's waiter.
+type waiting struct {
+	so     Socket
+	entry  waiter.Entry
+	rd, wr side
+}
+
+// register begins to listen to the socket's events. The socket is open.
+func (w *waiting) register() {
+	clock := w.so.stack.Clock()
+	w.rd.init(clock, w.so.queue)
+	w.wr.init(clock, w.so.queue)
+	w.entry.Init(w, allEvents)
+	w.so.queue.EventRegister(&w.entry)
+}
+
+// NotifyEvent implements waiter.EventListener. gVisor calls it from its TCP
+// processors, with locks held: it sets tokens and does nothing else.
+func (w *waiting) NotifyEvent(mask waiter.EventMask) {
+	if mask&(waiter.ReadableEvents|waiter.EventErr|waiter.EventHUp|waiter.EventRdHUp) != 0 {
+		w.rd.notify()
+	}
+	if mask&(waiter.WritableEvents|waiter.EventErr|waiter.EventHUp|eventSent) != 0 {
+		w.wr.notify()
+	}
+}
+
+// close closes the socket and stops the deadlines' timers.
+func (w *waiting) close(before func(tcpip.Endpoint)) error {
+	err := w.so.close(before)
+	w.rd.deadline.stop()
+	w.wr.deadline.stop()
+	return err
+}
+
+// check is the error that ends a wait on sd before anything is tried.
+func (w *waiting) check(sd *side) error {
+	if w.so.closing.Load() {
+		return net.ErrClosed
+	}
+	return sd.deadline.err()
+}
+
+// attempt runs try on one side until it has something to say other than EAGAIN.
+// The caller holds sd.mu and a use of the socket. call names the system call
+// that an errno is attributed to.
+func (w *waiting) attempt(sd *side, call string, try func() error) error {
+	for {
+		if err := w.check(sd); err != nil {
+			return err
+		}
+		err := try()
+		if err == nil {
+			return nil
+		}
+		//nolint:errorlint // a Socket's errnos are bare
+		if err != syscall.EAGAIN {
+			return inCall(call, err)
+		}
+		sd.wait()
+	}
+}
+
+// inCall attributes a bare errno to a system call; other errors stay as they
+// are.
+func inCall(call string, err error) error {
+	if errno, ok := err.(syscall.Errno); ok { //nolint:errorlint // a Socket's errnos are bare
+		return os.NewSyscallError(call, errno)
+	}
+	return err
+}
+
+// setDeadline moves the deadlines of the given sides, unless closed.
+func (w *waiting) setDeadline(t time.Time, sides ...*side) error {
+	if err := w.so.use(); err != nil {
+		return err
+	}
+	defer w.so.done()
+	for _, sd := range sides {
+		sd.deadline.set(t)
+	}
+	return nil
+}
+
+// until waits, by context and by the deadline of sd, beside the calls of both
+// directions, until done says so or has an error. It registers for the time it
+// takes: try, register, try again, wait.
+func (w *waiting) until(ctx context.Context, sd *side, done func() (bool, error)) error {
+	so := &w.so
+	if err := so.use(); err != nil {
+		return err
+	}
+	defer so.done()
+	entry, wake := waiter.NewChannelEntry(allEvents | eventDeadline)
+	for registered := false; ; {
+		if err := w.check(sd); err != nil {
+			return err
+		}
+		if ok, err := done(); ok || err != nil {
+			return err
+		}
+		if err := ended(so.stack); err != nil {
+			return err
+		}
+		if !registered {
+			registered = true
+			so.queue.EventRegister(&entry)
+			defer so.queue.EventUnregister(&entry)
+			continue
+		}
+		select {
+		case <-wake:
+		case <-ctx.Done():
+			return waitErr(ctx)
+		case <-so.stack.Done():
+		}
+	}
+}
+
+// waitErr is the error of a wait that its context ended: one that is both the
+// context's and os.ErrDeadlineExceeded when time ran out.
+func waitErr(ctx context.Context) error {
+	if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+		return dialTimeout{}
+	}
+	return ctx.Err()
+}
 
 // side is one direction of a socket: who is using it, until when they may
 // wait, and what wakes them.
@@ -28,10 +163,11 @@ type side struct {
 	deadline deadline
 }
 
-func (sd *side) init(clock tcpip.Clock) {
+func (sd *side) init(clock tcpip.Clock, q *waiter.Queue) {
 	sd.wake = make(chan struct{}, 1)
 	sd.deadline.clock = clock
-	sd.deadline.wake = sd.notify
+	sd.deadline.side = sd
+	sd.deadline.queue = q
 }
 
 // notify wakes the waiter, or makes the next wait return at once. It neither
@@ -51,7 +187,8 @@ func (sd *side) wait() { <-sd.wake }
 // one timer for all the deadlines a connection is ever given.
 type deadline struct {
 	clock   tcpip.Clock
-	wake    func()
+	side    *side
+	queue   *waiter.Queue
 	expired atomic.Bool
 
 	mu    sync.Mutex
@@ -84,7 +221,7 @@ func (d *deadline) set(t time.Time) {
 	left := t.Sub(d.clock.Now())
 	if left <= 0 {
 		d.expired.Store(true)
-		d.wake()
+		d.passed()
 		return
 	}
 	d.expired.Store(false)
@@ -111,7 +248,13 @@ func (d *deadline) fire() {
 	}
 	d.armed = false
 	d.expired.Store(true)
-	d.wake()
+	d.passed()
+}
+
+// passed wakes who waits in a call of the side, and who waits beside it.
+func (d *deadline) passed() {
+	d.side.notify()
+	d.queue.Notify(eventDeadline)
 }
 
 // stop releases the timer for good.

@@ -5,23 +5,21 @@ import (
 
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	netstack "gvisor.dev/gvisor/pkg/tcpip/stack"
-
-	"tapstack/tap"
 )
 
 // queueFor chooses the queue that a packet leaves by. Flows stay on one queue,
 // so that their frames stay in order; and the kernel sends a flow's answers to
 // the queue that it last saw the flow on.
-func (l *link) queueFor(pkt *netstack.PacketBuffer) tap.Queue {
+func (l *link) queueFor(pkt *netstack.PacketBuffer) uint32 {
 	if len(l.queues) == 1 {
-		return l.queues[0]
+		return 0
 	}
 	// gVisor gives a TCP connection's segments a hash, other packets none.
 	hash := pkt.Hash
 	if hash == 0 {
 		hash = flowHash(l.seed, pkt)
 	}
-	return l.queues[hash%uint32(len(l.queues))]
+	return hash % uint32(len(l.queues))
 }
 
 // flowHash is a hash of a packet's addresses and protocol, and of its ports if

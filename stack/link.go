@@ -5,6 +5,7 @@ package stack
 //	in:  readLoop -> receive -> deliver -> gVisor's network endpoint
 //	                   (a USO frame first through cutUSO)
 //	out: gVisor's network endpoint -> noQueue -> write -> outgoing
+//	                   (a pure ACK may wait in an ackHold, acks.go)
 
 import (
 	"errors"
@@ -26,6 +27,7 @@ type link struct {
 	dev    tap.Device
 	queues []tap.Queue
 	seed   maphash.Seed // for choosing one
+	acks   []*ackHold   // of each queue; nil for one that is no tap.Idler
 	onDead func(error)  // told once, when a reader ends and close was not called
 
 	csum bool // the device has checksum offload
@@ -77,6 +79,9 @@ func newLink(dev tap.Device, addr tcpip.LinkAddress, onDead func(error)) *link {
 		l.up.Store(i.Up)
 	}
 	l.addr.Store(&addr)
+	for _, q := range l.queues {
+		l.acks = append(l.acks, newAckHold(q))
+	}
 	l.scratch.New = func() any { return &txScratch{bufs: make([][]byte, 0, 8)} }
 	return l
 }
@@ -84,8 +89,8 @@ func newLink(dev tap.Device, addr tcpip.LinkAddress, onDead func(error)) *link {
 // start begins to read. It comes after the NIC has its addresses, so that the
 // first frame already finds them.
 func (l *link) start() {
-	for _, q := range l.queues {
-		l.readers.Go(func() { l.readLoop(q) })
+	for i, q := range l.queues {
+		l.readers.Go(func() { l.readLoop(q, l.acks[i]) })
 	}
 	l.readers.Go(func() { tap.Watch(l.dev, l.changed) })
 }
@@ -105,7 +110,7 @@ func (l *link) stop() {
 }
 
 // readLoop reads frames until the device ends.
-func (l *link) readLoop(q tap.Queue) {
+func (l *link) readLoop(q tap.Queue, acks *ackHold) {
 	rx := newRxBuffer()
 	defer rx.release()
 	for {
@@ -115,6 +120,9 @@ func (l *link) readLoop(q tap.Queue) {
 				l.onDead(err)
 			}
 			return
+		}
+		if acks != nil {
+			acks.received()
 		}
 		l.receive(rx.take(n), off)
 	}
@@ -217,7 +225,12 @@ func (l *link) write(pkt *netstack.PacketBuffer) tcpip.Error {
 		s.bufs = append(s.bufs, b[offset:])
 		offset = 0
 	}
-	switch err := l.queueFor(pkt).Write(s.bufs, l.outgoing(pkt)); {
+	n := l.queueFor(pkt)
+	off := l.outgoing(pkt)
+	if a := l.acks[n]; a != nil && a.take(pkt, s.bufs, off, int(l.mtu.Load())) {
+		return nil // waits for the answer
+	}
+	switch err := l.queues[n].Write(s.bufs, off); {
 	case err == nil:
 		return nil
 	case errors.Is(err, tap.ErrFull):

@@ -27,6 +27,10 @@ type NICStats struct {
 	DropTooShort  uint64 // frames without a whole Ethernet header
 	DropEtherType uint64 // frames of neither IPv4, IPv6 nor ARP
 	DropUSO       uint64 // large UDP frames that cannot be cut
+
+	// AcksJoined are TCP segments that are counted as sent and never left:
+	// pure ACKs, each replaced by the flow's next segment microseconds later.
+	AcksJoined uint64
 }
 
 // TCPStats counts segments and connections.
@@ -141,6 +145,7 @@ func (n *NIC) stats() NICStats {
 		DropOtherHost: n.link.drops.otherHost.Load(),
 		DropTooShort:  n.link.drops.tooShort.Load(),
 		DropUSO:       n.link.drops.badUSO.Load(),
+		AcksJoined:    n.link.acksJoined(),
 	}
 	if info, ok := n.s.ns.NICInfo()[n.id]; ok {
 		st.DropEtherType = sumCounts(info.Stats.UnknownL3ProtocolRcvdPacketCounts)

@@ -62,6 +62,18 @@ type Queue interface {
 	Write(bufs [][]byte, off Offload) error
 }
 
+// Idler is a Queue that can tell when its reader has nothing to do.
+type Idler interface {
+	// OnIdle makes Read call f, on its own goroutine, whenever it has found
+	// no frame twice and given every goroutine that was ready to run a turn
+	// between: before it sleeps, and while it looks again. f may write to the
+	// queue and must not read from it. OnIdle comes before the first Read.
+	//
+	// False says that f will not be called: this queue is a wrapper around
+	// one that cannot tell.
+	OnIdle(f func()) bool
+}
+
 // Errors of a device. They are wrapped with the device's name and, where the
 // kernel gave one, its errno; test with errors.Is.
 var (

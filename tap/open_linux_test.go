@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -225,6 +226,37 @@ func TestTAPDown(t *testing.T) {
 	}
 	if s := d.Stats(); s.TxFrames != 1 || s.TxDrops != (Drops{Down: 2}) {
 		t.Errorf("counted %+v", s)
+	}
+}
+
+// A reader that finds no frame says so, every time before it sleeps.
+func TestOnIdle(t *testing.T) {
+	for name, spin := range map[string]time.Duration{"spinning": 0, "not spinning": -1} {
+		t.Run(name, func(t *testing.T) {
+			ns := needTAP(t)
+			d := openTAP(t, ns, &Config{Spin: spin})
+			q := d.Queues()[0]
+			idle := make(chan struct{}, 1)
+			if !q.(Idler).OnIdle(func() { notify(idle) }) {
+				t.Fatal("it cannot tell")
+			}
+			ended := make(chan error)
+			go func() {
+				for {
+					if _, _, err := q.Read([][]byte{make([]byte, MaxFrame)}); err != nil {
+						ended <- err
+						return
+					}
+				}
+			}()
+			<-idle
+			if err := d.Close(); err != nil {
+				t.Error(err)
+			}
+			if err := <-ended; !errors.Is(err, net.ErrClosed) {
+				t.Error(err)
+			}
+		})
 	}
 }
 

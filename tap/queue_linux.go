@@ -36,6 +36,7 @@ type fileQueue struct {
 	counters counters
 
 	rdMu  sync.Mutex // one reader at a time
+	idle  func()     // see Idler; nil if nobody asked
 	rd    transfer
 	spin  spinner
 	spill [1]byte // takes the first byte beyond the reader's slices: the kernel cuts silently
@@ -150,18 +151,35 @@ func (q *fileQueue) received(bufs [][]byte, room int) (off Offload, n int, bad *
 // tryRead reads if there is something to read, and otherwise spins for a
 // while before it lets the poller wait.
 func (q *fileQueue) tryRead(fd uintptr) bool {
-	for {
+	for yielded := false; ; yielded = true {
 		q.rd.call(unix.SYS_READV, fd)
 		if q.rd.errno != unix.EAGAIN {
 			q.spin.got()
 			return true
 		}
-		if q.dev.closed.Load() || !q.spin.again() {
+		if q.dev.closed.Load() {
+			return false
+		}
+		if q.idle != nil {
+			if !yielded {
+				// Whoever got the last frame may answer it first.
+				runtime.Gosched()
+				continue
+			}
+			q.idle()
+		}
+		if !q.spin.again() {
 			return false
 		}
 		// On one CPU, what we wait for is done by those who run now.
 		runtime.Gosched()
 	}
+}
+
+// OnIdle implements [Idler].
+func (q *fileQueue) OnIdle(f func()) bool {
+	q.idle = f
+	return true
 }
 
 // Write implements [Queue].

@@ -335,6 +335,40 @@ func TestPassThrough(t *testing.T) {
 	}
 }
 
+// idlerQueue is a pipe's queue that could tell when it is idle.
+type idlerQueue struct {
+	tap.Queue
+	f func()
+}
+
+func (q *idlerQueue) OnIdle(f func()) bool { q.f = f; return true }
+
+// idlerDevice has one.
+type idlerDevice struct {
+	tap.Device
+	queue *idlerQueue
+}
+
+func (d idlerDevice) Queues() []tap.Queue { return []tap.Queue{d.queue} }
+
+func TestOnIdle(t *testing.T) {
+	a, b := tap.Pipe(nil)
+	defer b.Close()
+	inner := idlerDevice{a, &idlerQueue{Queue: a.Queues()[0]}}
+	d := Wrap(inner)
+	defer d.Close()
+	called := false
+	if !d.Queues()[0].(tap.Idler).OnIdle(func() { called = true }) {
+		t.Fatal("the wrapper cannot tell, and what is inside can")
+	}
+	if inner.queue.f(); !called {
+		t.Error("another function was passed on")
+	}
+	if Wrap(a).Queues()[0].(tap.Idler).OnIdle(func() {}) {
+		t.Error("the wrapper can tell, and what is inside cannot")
+	}
+}
+
 func TestValidate(t *testing.T) {
 	d, _ := pipe(t, nil)
 	for _, bad := range []Config{{SnapLen: -1}, {SnapLen: 1 << 20}, {MaxBytes: -1}, {Direction: 3},

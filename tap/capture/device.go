@@ -56,6 +56,12 @@ func (q *queue) Read(bufs [][]byte) (int, tap.Offload, error) {
 	return n, off, err
 }
 
+// OnIdle implements [tap.Idler].
+func (q *queue) OnIdle(f func()) bool {
+	idler, ok := q.inner.(tap.Idler)
+	return ok && idler.OnIdle(f)
+}
+
 // Write implements [tap.Queue]. A frame is recorded before the device has it,
 // so that no answer to it stands earlier in the file. Hence a frame that the
 // device then drops is in the file too, as Linux has it for its devices.

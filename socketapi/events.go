@@ -1,0 +1,149 @@
+package socketapi
+
+import (
+	"strings"
+
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/waiter"
+
+	"tapstack/socketapi/internal/engine"
+)
+
+// Events are what a socket can be ready for, by the names and values of
+// poll(2).
+type Events uint32
+
+// The events.
+const (
+	EventIn    Events = 0x1    // Recv or Accept has something to say: bytes up to the low-water mark, a connection, the end, an error
+	EventOut   Events = 0x4    // Send takes something, and less is unsent than TCP_NOTSENT_LOWAT; Connect is over
+	EventErr   Events = 0x8    // an error is pending
+	EventHup   Events = 0x10   // neither direction will carry anything any more
+	EventRdHup Events = 0x2000 // the peer has sent its FIN, or reading was shut down
+
+	// EventAcked is ours alone: everything that was written is acknowledged.
+	EventAcked Events = 1 << 16
+)
+
+// String is the set, such as "IN|OUT".
+func (ev Events) String() string {
+	var names []string
+	for _, e := range []struct {
+		bit  Events
+		name string
+	}{{EventIn, "IN"}, {EventOut, "OUT"}, {EventErr, "ERR"}, {EventHup, "HUP"}, {EventRdHup, "RDHUP"}, {EventAcked, "ACKED"}} {
+		if ev&e.bit != 0 {
+			names = append(names, e.name)
+		}
+	}
+	if len(names) == 0 {
+		return "0"
+	}
+	return strings.Join(names, "|")
+}
+
+// allEvents are the events of gVisor's that change what Ready says, with one of
+// our own: eventSent tells that unsent or unacknowledged bytes became fewer. No
+// gVisor event has these bits.
+const (
+	eventSent     waiter.EventMask = 1 << 40
+	eventDeadline waiter.EventMask = 1 << 41 // a deadline has passed
+	allEvents                      = waiter.AllEvents | eventSent
+)
+
+// Ready is what the socket is ready for now, like poll(2) without waiting. A
+// closed socket, and every socket of a stack that has ended, is ready for
+// everything: the next call tells why.
+func (so *Socket) Ready() Events {
+	const over = EventIn | EventOut | EventHup
+	if so.use() != nil {
+		return over
+	}
+	defer so.done()
+	if ended(so.stack) != nil {
+		return over | EventErr
+	}
+	if ep := so.tcp(); ep != nil {
+		return so.readyStream(ep)
+	}
+	var ev Events
+	r := so.ep.Readiness(waiter.AllEvents)
+	if r&waiter.ReadableEvents != 0 {
+		ev |= EventIn
+	}
+	if r&waiter.WritableEvents != 0 {
+		ev |= EventOut
+	}
+	if r&waiter.EventErr != 0 {
+		ev |= EventErr | EventIn
+	}
+	return ev
+}
+
+// readyStream is tcp_poll of Linux for gVisor's states.
+func (so *Socket) readyStream(ep *tcp.Endpoint) Events {
+	switch ep.EndpointState() {
+	case tcp.StateInitial, tcp.StateBound:
+		return EventOut | EventHup
+	case tcp.StateConnecting, tcp.StateSynSent, tcp.StateSynRecv:
+		return 0
+	case tcp.StateListen:
+		if ep.Readiness(waiter.ReadableEvents)&waiter.ReadableEvents != 0 {
+			return EventIn
+		}
+		return 0
+	case tcp.StateError:
+		return EventIn | EventOut | EventErr | EventHup | EventRdHup
+	case tcp.StateClose, tcp.StateTimeWait:
+		return EventIn | EventOut | EventHup | EventRdHup | EventAcked
+	default:
+		return so.readyOpen(ep)
+	}
+}
+
+// readyOpen is readyStream for a connection that both ends still have.
+func (so *Socket) readyOpen(ep *tcp.Endpoint) Events {
+	var ev Events
+	r := ep.Readiness(waiter.ReadableEvents | waiter.WritableEvents)
+	st := engine.Read(ep)
+	if st.Rcv.Closed {
+		ev |= EventIn | EventRdHup
+	} else if r&waiter.ReadableEvents != 0 && so.reached(&st, so.lowat(maxInt)) {
+		ev |= EventIn
+	}
+	if r&waiter.WritableEvents != 0 && (!sndOpen(&st) || so.roomBelowMark() != 0) {
+		ev |= EventOut
+	}
+	if st.Rcv.Closed && !sndOpen(&st) {
+		ev |= EventHup
+	}
+	if st.Snd.Queued == 0 {
+		ev |= EventAcked
+	}
+	return ev
+}
+
+const maxInt = int(^uint(0) >> 1)
+
+// reached reports whether a reader's mark is: there are that many bytes, or
+// none will come because the window is closed (segments much smaller than the
+// mark have filled the buffer's memory with their bookkeeping).
+func (so *Socket) reached(st *engine.State, mark int) bool {
+	return st.Rcv.Queued >= mark || st.Rcv.Queued > 0 && (st.Rcv.Closed || st.Rcv.Wnd < max(st.Snd.MSS, 1))
+}
+
+// roomBelowMark is how many more bytes TCP_NOTSENT_LOWAT lets in, -1 without a
+// mark. Whoever is told 0 hears eventSent when there is room again: that is
+// arranged before the look.
+func (so *Socket) roomBelowMark() int {
+	mark := int(so.notsentLowat.Load())
+	if mark == 0 {
+		return -1
+	}
+	so.watchSent()
+	st := so.look()
+	if !sndOpen(&st) {
+		return -1 // let gVisor say what is wrong
+	}
+	return max(0, mark-st.Snd.Unsent)
+}

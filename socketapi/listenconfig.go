@@ -1,0 +1,176 @@
+package socketapi
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"time"
+
+	"tapstack/stack"
+)
+
+// ListenConfig listens on addresses of a stack. Its fields are those of
+// net.ListenConfig, and Stack. The zero value of the others is what [Listen]
+// and [ListenUDP] do.
+type ListenConfig struct {
+	// Stack to listen on.
+	Stack *stack.Stack
+
+	// Control, if not nil, is called with the socket before it is bound: the
+	// place for options. What it sets on a TCP socket, sizes of buffers among
+	// it, holds on accepted connections too. network is "tcp4", "udp6" and so
+	// on: the family that the socket has.
+	Control func(network, address string, s *Socket) error
+
+	// KeepAlive is the idle time and interval of keepalive probes of accepted
+	// connections, unless KeepAliveConfig.Enable: 0 means 15 s, negative
+	// switches them off.
+	KeepAlive time.Duration
+
+	// KeepAliveConfig is all there is of keepalive.
+	KeepAliveConfig net.KeepAliveConfig
+
+	// Backlog bounds the connections that wait for Accept; 0 is 4,096.
+	Backlog int
+}
+
+// Listen is ListenTCP for whoever wants a net.Listener.
+func (lc *ListenConfig) Listen(ctx context.Context, network, address string) (net.Listener, error) {
+	l, err := lc.ListenTCP(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// ListenTCP announces on a local address (see [Listen]). Nothing in it waits:
+// ctx is only asked whether it has ended.
+func (lc *ListenConfig) ListenTCP(ctx context.Context, network, address string) (*TCPListener, error) {
+	l := &TCPListener{}
+	ap, err := lc.open(ctx, &l.so, stream, network, address)
+	if err == nil {
+		err = lc.listen(&l.so)
+	}
+	if err != nil {
+		var at net.Addr
+		if ap.IsValid() || ap.Port() != 0 {
+			at = tcpAddr(ap)
+		}
+		return nil, opErr("listen", network, nil, at, err)
+	}
+	l.register()
+	if local, err := l.so.ep.GetLocalAddress(); err == nil {
+		l.addr = tcpAddr(addrPort(lc.Stack, local))
+	}
+	return l, nil
+}
+
+// listen makes a bound socket listen, or closes it.
+func (lc *ListenConfig) listen(so *Socket) error {
+	backlog := lc.Backlog
+	if backlog <= 0 {
+		backlog = somaxconn
+	}
+	if err := so.Listen(backlog); err != nil {
+		_ = so.Close()
+		return inCall("listen", err)
+	}
+	return nil
+}
+
+// ListenPacket is ListenUDP for whoever wants a net.PacketConn.
+func (lc *ListenConfig) ListenPacket(ctx context.Context, network, address string) (net.PacketConn, error) {
+	c, err := lc.ListenUDP(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// ListenUDP opens a socket on a local address (see [ListenUDP]). Nothing in it
+// waits: ctx is only asked whether it has ended.
+func (lc *ListenConfig) ListenUDP(ctx context.Context, network, address string) (*UDPConn, error) {
+	c := &UDPConn{datagrams{network: "udp"}}
+	ap, err := lc.open(ctx, &c.so, datagram, network, address)
+	if err != nil {
+		var at net.Addr
+		if ap.IsValid() || ap.Port() != 0 {
+			at = udpAddr(ap)
+		}
+		return nil, opErr("listen", network, nil, at, err)
+	}
+	c.opened()
+	return c, nil
+}
+
+// open makes a socket and binds it. The address is returned as far as it could
+// be read, also with an error; the socket is closed then.
+func (lc *ListenConfig) open(ctx context.Context, so *Socket, k kind, network, address string) (netip.AddrPort, error) {
+	if err := ctx.Err(); err != nil {
+		return netip.AddrPort{}, err
+	}
+	if lc.Stack == nil {
+		return netip.AddrPort{}, errInvalid("socket")
+	}
+	got, f, err := kindOf(network)
+	if err == nil && got != k {
+		err = net.UnknownNetworkError(network)
+	}
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	ap, err := parseLocal(f, address)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	if err := so.open(lc.Stack, k, f.local(ap.Addr())); err != nil {
+		return ap, inCall("socket", err)
+	}
+	err = prepare(so, connDefaults(lc.KeepAlive, lc.KeepAliveConfig), lc.Control, address)
+	if err == nil {
+		err = inCall("bind", so.Bind(ap))
+	}
+	if err != nil {
+		_ = so.Close()
+	}
+	return ap, err
+}
+
+// prepare sets what package net sets on a socket before it is bound, then lets
+// the application set what it wants.
+func prepare(so *Socket, forStreams []setting, control func(string, string, *Socket) error, address string) error {
+	settings := []setting{{option: SO_BROADCAST, value: 1}}
+	if so.kind == stream {
+		settings = forStreams
+	}
+	for _, s := range settings {
+		if err := so.SetOption(s.option, s.value); err != nil {
+			return inCall("setsockopt", err)
+		}
+	}
+	if control == nil {
+		return nil
+	}
+	network := map[kind]string{stream: "tcp", datagram: "udp", ping: "ping"}[so.kind] + map[bool]string{true: "6", false: "4"}[so.v6]
+	return control(network, address, so)
+}
+
+// connDefaults are what every TCP connection of package net has: no Nagle, and
+// keepalive.
+func connDefaults(idle time.Duration, cfg net.KeepAliveConfig) []setting {
+	out := []setting{
+		{option: TCP_NODELAY, value: 1},
+		// A restarted server need not wait for the TIME-WAITs of its
+		// predecessor. gVisor then allows one more thing that Linux does not,
+		// hence overlaps.
+		{option: SO_REUSEADDR, value: 1},
+	}
+	switch {
+	case cfg.Enable:
+		return append(out, keepAlive(cfg)...)
+	case idle < 0:
+		return out
+	}
+	idle = orDefault(idle, defaultKeepAlive)
+	return append(out, keepAlive(net.KeepAliveConfig{Enable: true, Idle: idle, Interval: idle, Count: -1})...)
+}

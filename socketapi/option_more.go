@@ -1,0 +1,175 @@
+package socketapi
+
+import (
+	"net/netip"
+	"syscall"
+	"time"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+)
+
+// SetLinger decides what Close does with bytes that are not acknowledged
+// (SO_LINGER): 0 seconds discards them and resets the connection; more sends
+// them in the background, as negative, the default, does. (Linux's Close of a
+// blocking socket would wait for them that long: wait with
+// [TCPConn.WaitAcked].)
+func (so *Socket) SetLinger(seconds int) error {
+	if err := so.use(); err != nil {
+		return err
+	}
+	defer so.done()
+	if so.kind != stream {
+		return syscall.ENOPROTOOPT
+	}
+	set := func(so *Socket) error {
+		so.ep.SocketOptions().SetLinger(tcpip.LingerOption{Enabled: seconds >= 0, Timeout: time.Duration(max(seconds, 0)) * time.Second})
+		return nil
+	}
+	so.remember(setting{apply: set})
+	return set(so)
+}
+
+// Linger is what SetLinger set: seconds, or -1.
+func (so *Socket) Linger() (int, error) {
+	if err := so.use(); err != nil {
+		return 0, err
+	}
+	defer so.done()
+	if so.kind != stream {
+		return 0, syscall.ENOPROTOOPT
+	}
+	l := so.ep.SocketOptions().GetLinger()
+	if !l.Enabled {
+		return -1, nil
+	}
+	return int(l.Timeout / time.Second), nil
+}
+
+// SetCongestionControl chooses the algorithm by name, "reno" or "cubic", also
+// while connected (TCP_CONGESTION). ENOENT for a name the stack has not.
+func (so *Socket) SetCongestionControl(name string) error {
+	if err := so.use(); err != nil {
+		return err
+	}
+	defer so.done()
+	if so.kind != stream {
+		return syscall.ENOPROTOOPT
+	}
+	set := func(so *Socket) error {
+		cc := tcpip.CongestionControlOption(name)
+		return so.errno(so.ep.SetSockOpt(&cc))
+	}
+	if err := set(so); err != nil {
+		return err
+	}
+	so.remember(setting{apply: set})
+	return nil
+}
+
+// CongestionControl is the name of the algorithm in force.
+func (so *Socket) CongestionControl() (string, error) {
+	if err := so.use(); err != nil {
+		return "", err
+	}
+	defer so.done()
+	if so.kind != stream {
+		return "", syscall.ENOPROTOOPT
+	}
+	var cc tcpip.CongestionControlOption
+	err := so.errno(so.ep.GetSockOpt(&cc))
+	return string(cc), err
+}
+
+// BindToDevice restricts the socket to one NIC of the stack, by name; "" lifts
+// the restriction (SO_BINDTODEVICE). ENODEV for a NIC there is not.
+func (so *Socket) BindToDevice(nic string) error {
+	if err := so.use(); err != nil {
+		return err
+	}
+	defer so.done()
+	var id tcpip.NICID
+	if nic != "" {
+		var ok bool
+		if id, ok = nicID(so.stack, nic); !ok {
+			return syscall.ENODEV
+		}
+	}
+	return so.errno(so.ep.SocketOptions().SetBindToDevice(int32(id)))
+}
+
+// JoinGroup receives what is sent to a multicast group, through one NIC or, for
+// "", the one that the routes choose (IP_ADD_MEMBERSHIP, IPV6_JOIN_GROUP).
+//
+// Errors: EINVAL for an address that is no group's, EADDRINUSE for one joined
+// already, ENODEV for a NIC there is not, ENOPROTOOPT for streams.
+func (so *Socket) JoinGroup(group netip.Addr, nic string) error {
+	m, err := so.membership(group, nic)
+	if err != nil {
+		return err
+	}
+	defer so.done()
+	return so.errno(so.ep.SetSockOpt((*tcpip.AddMembershipOption)(&m)))
+}
+
+// LeaveGroup undoes JoinGroup. EADDRNOTAVAIL for a group that was not joined.
+func (so *Socket) LeaveGroup(group netip.Addr, nic string) error {
+	m, err := so.membership(group, nic)
+	if err != nil {
+		return err
+	}
+	defer so.done()
+	return so.errno(so.ep.SetSockOpt((*tcpip.RemoveMembershipOption)(&m)))
+}
+
+// membership is group at nic for gVisor. On success the caller has a use of so.
+func (so *Socket) membership(group netip.Addr, nic string) (m tcpip.MembershipOption, err error) {
+	if err := so.use(); err != nil {
+		return m, err
+	}
+	defer func() {
+		if err != nil {
+			so.done()
+		}
+	}()
+	group = group.Unmap()
+	switch {
+	case so.kind == stream:
+		return m, syscall.ENOPROTOOPT
+	case !group.IsMulticast() || group.Is6() && !so.v6:
+		return m, syscall.EINVAL
+	}
+	m.MulticastAddr = tcpip.AddrFromSlice(group.AsSlice())
+	if nic != "" {
+		id, ok := nicID(so.stack, nic)
+		if !ok {
+			return m, syscall.ENODEV
+		}
+		m.NIC = id
+	}
+	return m, nil
+}
+
+// SetMulticastInterface sends what goes to groups through one NIC; "" leaves it
+// to the routes (IP_MULTICAST_IF, IPV6_MULTICAST_IF).
+func (so *Socket) SetMulticastInterface(nic string) error {
+	if err := so.use(); err != nil {
+		return err
+	}
+	defer so.done()
+	if so.kind == stream {
+		return syscall.ENOPROTOOPT
+	}
+	var id tcpip.NICID
+	if nic != "" {
+		var ok bool
+		if id, ok = nicID(so.stack, nic); !ok {
+			return syscall.ENODEV
+		}
+	}
+	if so.v6 {
+		if err := so.ep.SetSockOptInt(tcpip.IPv6MulticastInterfaceOption, int(id)); err != nil {
+			return so.errno(err)
+		}
+	}
+	return so.errno(so.ep.SetSockOpt(&tcpip.MulticastInterfaceOption{NIC: id}))
+}

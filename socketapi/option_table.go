@@ -1,0 +1,249 @@
+package socketapi
+
+import (
+	"math"
+	"syscall"
+	"time"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+)
+
+// optionTable has a row for every option. It is filled at start because its
+// functions look into it.
+var optionTable map[Option]optionSpec
+
+func init() {
+	optionTable = map[Option]optionSpec{
+		SO_SNDBUF:     {"SO_SNDBUF", any_, getSendSize, setSendSize, true},
+		SO_RCVBUF:     {"SO_RCVBUF", any_, getReceiveSize, setReceiveSize, true},
+		SO_RCVLOWAT:   {"SO_RCVLOWAT", any_, getRcvLowat, setRcvLowat, true},
+		SO_REUSEADDR:  boolean("SO_REUSEADDR", any_, (*tcpip.SocketOptions).GetReuseAddress, (*tcpip.SocketOptions).SetReuseAddress),
+		SO_REUSEPORT:  boolean("SO_REUSEPORT", any_, (*tcpip.SocketOptions).GetReusePort, (*tcpip.SocketOptions).SetReusePort),
+		SO_KEEPALIVE:  boolean("SO_KEEPALIVE", any_, (*tcpip.SocketOptions).GetKeepAlive, (*tcpip.SocketOptions).SetKeepAlive),
+		SO_BROADCAST:  boolean("SO_BROADCAST", any_, (*tcpip.SocketOptions).GetBroadcast, (*tcpip.SocketOptions).SetBroadcast),
+		SO_TIMESTAMP:  flagOption("SO_TIMESTAMP", any_, flagTimestamp),
+		SO_NO_CHECK:   boolean("SO_NO_CHECK", datagrams4, (*tcpip.SocketOptions).GetNoChecksum, (*tcpip.SocketOptions).SetNoChecksum),
+		SO_ERROR:      readOnly("SO_ERROR", any_, func(so *Socket) int { return errnoOf(so.errno(so.ep.LastError())) }),
+		SO_TYPE:       readOnly("SO_TYPE", any_, func(so *Socket) int { return map[bool]int{true: 1, false: 2}[so.kind == stream] }),
+		SO_PROTOCOL:   readOnly("SO_PROTOCOL", any_, (*Socket).protocol),
+		SO_DOMAIN:     readOnly("SO_DOMAIN", any_, func(so *Socket) int { return map[bool]int{true: 10, false: 2}[so.v6] }),
+		SO_ACCEPTCONN: readOnly("SO_ACCEPTCONN", any_, func(so *Socket) int { return b2i(so.ep.SocketOptions().GetAcceptConn()) }),
+
+		// gVisor's name for Nagle's algorithm is delay.
+		TCP_NODELAY: boolean("TCP_NODELAY", streams,
+			func(o *tcpip.SocketOptions) bool { return !o.GetDelayOption() },
+			func(o *tcpip.SocketOptions, on bool) { o.SetDelayOption(!on) }),
+		TCP_CORK:          boolean("TCP_CORK", streams, (*tcpip.SocketOptions).GetCorkOption, (*tcpip.SocketOptions).SetCorkOption),
+		TCP_MAXSEG:        {"TCP_MAXSEG", streams, getMaxSeg, setMaxSeg, true},
+		TCP_KEEPIDLE:      duration[tcpip.KeepaliveIdleOption]("TCP_KEEPIDLE", time.Second, 1, 32767),
+		TCP_KEEPINTVL:     duration[tcpip.KeepaliveIntervalOption]("TCP_KEEPINTVL", time.Second, 1, 32767),
+		TCP_KEEPCNT:       number("TCP_KEEPCNT", streams, tcpip.KeepaliveCountOption, 1, 127),
+		TCP_USER_TIMEOUT:  duration[tcpip.TCPUserTimeoutOption]("TCP_USER_TIMEOUT", time.Millisecond, 0, math.MaxInt32),
+		TCP_LINGER2:       duration[tcpip.TCPLingerTimeoutOption]("TCP_LINGER2", time.Second, math.MinInt32, math.MaxInt32),
+		TCP_DEFER_ACCEPT:  duration[tcpip.TCPDeferAcceptOption]("TCP_DEFER_ACCEPT", time.Second, 0, math.MaxInt32),
+		TCP_QUICKACK:      readOnly("TCP_QUICKACK", streams, func(*Socket) int { return 1 }),
+		TCP_NOTSENT_LOWAT: {"TCP_NOTSENT_LOWAT", streams, getNotsentLowat, setNotsentLowat, true},
+		TCP_INQ:           flagOption("TCP_INQ", streams, flagInq),
+
+		IP_TTL:            {"IP_TTL", any_, getTTL, setTTL, true},
+		IP_TOS:            number("IP_TOS", any_, tcpip.IPv4TOSOption, 0, 255),
+		IP_MTU_DISCOVER:   number("IP_MTU_DISCOVER", any_, tcpip.MTUDiscoverOption, 0, 3),
+		IP_MULTICAST_TTL:  number("IP_MULTICAST_TTL", messages, tcpip.MulticastTTLOption, 0, 255),
+		IP_MULTICAST_LOOP: boolean("IP_MULTICAST_LOOP", messages, (*tcpip.SocketOptions).GetMulticastLoop, (*tcpip.SocketOptions).SetMulticastLoop),
+		IP_RECVTTL:        boolean("IP_RECVTTL", messages, (*tcpip.SocketOptions).GetReceiveTTL, (*tcpip.SocketOptions).SetReceiveTTL),
+		IP_RECVTOS:        boolean("IP_RECVTOS", messages, (*tcpip.SocketOptions).GetReceiveTOS, (*tcpip.SocketOptions).SetReceiveTOS),
+		IP_PKTINFO:        boolean("IP_PKTINFO", messages, (*tcpip.SocketOptions).GetReceivePacketInfo, (*tcpip.SocketOptions).SetReceivePacketInfo),
+
+		IPV6_V6ONLY:         {"IPV6_V6ONLY", ipv6s, getV6Only, setV6Only, false},
+		IPV6_UNICAST_HOPS:   {"IPV6_UNICAST_HOPS", ipv6s, getHops, setHops, true},
+		IPV6_TCLASS:         number("IPV6_TCLASS", ipv6s, tcpip.IPv6TrafficClassOption, 0, 255),
+		IPV6_MULTICAST_HOPS: number("IPV6_MULTICAST_HOPS", messages6, tcpip.MulticastTTLOption, 0, 255),
+		IPV6_MULTICAST_LOOP: boolean("IPV6_MULTICAST_LOOP", messages6, (*tcpip.SocketOptions).GetMulticastLoop, (*tcpip.SocketOptions).SetMulticastLoop),
+		IPV6_RECVPKTINFO:    boolean("IPV6_RECVPKTINFO", messages6, (*tcpip.SocketOptions).GetIPv6ReceivePacketInfo, (*tcpip.SocketOptions).SetIPv6ReceivePacketInfo),
+		IPV6_RECVHOPLIMIT:   boolean("IPV6_RECVHOPLIMIT", messages6, (*tcpip.SocketOptions).GetReceiveHopLimit, (*tcpip.SocketOptions).SetReceiveHopLimit),
+		IPV6_RECVTCLASS:     boolean("IPV6_RECVTCLASS", messages6, (*tcpip.SocketOptions).GetReceiveTClass, (*tcpip.SocketOptions).SetReceiveTClass),
+	}
+}
+
+// Which sockets have an option.
+func any_(*Socket) bool          { return true }
+func streams(so *Socket) bool    { return so.kind == stream }
+func messages(so *Socket) bool   { return so.kind != stream }
+func ipv6s(so *Socket) bool      { return so.v6 }
+func messages6(so *Socket) bool  { return so.v6 && so.kind != stream }
+func datagrams4(so *Socket) bool { return so.kind == datagram }
+
+// boolean is a row for what gVisor keeps as a bool.
+func boolean(name string, has func(*Socket) bool, get func(*tcpip.SocketOptions) bool, set func(*tcpip.SocketOptions, bool)) optionSpec {
+	return optionSpec{name, has,
+		func(so *Socket) (int, error) { return b2i(get(so.ep.SocketOptions())), nil },
+		func(so *Socket, v int) error { set(so.ep.SocketOptions(), v != 0); return nil },
+		true}
+}
+
+// number is a row for what gVisor keeps as an int between low and high.
+func number(name string, has func(*Socket) bool, opt tcpip.SockOptInt, low, high int) optionSpec {
+	return optionSpec{name, has,
+		func(so *Socket) (int, error) {
+			v, err := so.ep.GetSockOptInt(opt)
+			if err != nil {
+				return 0, so.errno(err)
+			}
+			return v, nil
+		},
+		func(so *Socket, v int) error {
+			if v < low || v > high {
+				return syscall.EINVAL
+			}
+			return so.errno(so.ep.SetSockOptInt(opt, v))
+		},
+		true}
+}
+
+// durationOption is a pointer to one of gVisor's options that are a duration.
+type durationOption[T any] interface {
+	*T
+	tcpip.SettableSocketOption
+	tcpip.GettableSocketOption
+}
+
+// duration is a row for what gVisor keeps as a duration and Linux as a number
+// of units between low and high.
+func duration[T ~int64, P durationOption[T]](name string, unit time.Duration, low, high int) optionSpec {
+	return optionSpec{name, streams,
+		func(so *Socket) (int, error) {
+			var d T
+			if err := so.ep.GetSockOpt(P(&d)); err != nil {
+				return 0, so.errno(err)
+			}
+			if d < 0 {
+				return -1, nil
+			}
+			return int(time.Duration(d) / unit), nil
+		},
+		func(so *Socket, v int) error {
+			if v < low || v > high {
+				return syscall.EINVAL
+			}
+			d := T(time.Duration(v) * unit)
+			return so.errno(so.ep.SetSockOpt(P(&d)))
+		},
+		true}
+}
+
+// flagOption is a row for a bit of ours.
+func flagOption(name string, has func(*Socket) bool, f flag) optionSpec {
+	return optionSpec{name, has,
+		func(so *Socket) (int, error) { return b2i(so.flagged(f)), nil },
+		func(so *Socket, v int) error {
+			if v != 0 {
+				so.flags.Or(uint32(f))
+			} else {
+				so.flags.And(^uint32(f))
+			}
+			return nil
+		},
+		false} // bequeath copies all flags
+}
+
+// readOnly is a row without set.
+func readOnly(name string, has func(*Socket) bool, get func(*Socket) int) optionSpec {
+	return optionSpec{name: name, has: has, get: func(so *Socket) (int, error) { return get(so), nil }}
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// errnoOf is the number of a bare errno, 0 for nil.
+func errnoOf(err error) int {
+	if errno, ok := err.(syscall.Errno); ok { //nolint:errorlint // bare by construction
+		return int(errno)
+	}
+	return 0
+}
+
+func (so *Socket) protocol() int {
+	switch {
+	case so.kind == stream:
+		return 6
+	case so.kind == datagram:
+		return 17
+	case so.v6:
+		return 58
+	default:
+		return 1
+	}
+}
+
+// getMaxSeg is what was asked for before the handshake, and what it came to
+// after: gVisor always says 536 then.
+func getMaxSeg(so *Socket) (int, error) {
+	if mss := so.look().Snd.MSS; mss > 0 {
+		return mss, nil
+	}
+	v, err := so.ep.GetSockOptInt(tcpip.MaxSegOption)
+	if err != nil {
+		return 0, so.errno(err)
+	}
+	return v, nil
+}
+
+func setMaxSeg(so *Socket, v int) error {
+	return so.errno(so.ep.SetSockOptInt(tcpip.MaxSegOption, v))
+}
+
+// defaultTTL is gVisor's, and Linux's (net.ipv4.ip_default_ttl).
+const defaultTTL = 64
+
+func getTTL(so *Socket) (int, error) {
+	v, err := so.ep.GetSockOptInt(tcpip.IPv4TTLOption)
+	if err != nil {
+		return 0, so.errno(err)
+	}
+	if v == tcpip.UseDefaultIPv4TTL {
+		v = defaultTTL
+	}
+	return v, nil
+}
+
+func setTTL(so *Socket, v int) error {
+	if v == -1 {
+		v = tcpip.UseDefaultIPv4TTL
+	} else if v < 1 || v > 255 {
+		return syscall.EINVAL
+	}
+	return so.errno(so.ep.SetSockOptInt(tcpip.IPv4TTLOption, v))
+}
+
+func getHops(so *Socket) (int, error) {
+	v, err := so.ep.GetSockOptInt(tcpip.IPv6HopLimitOption)
+	if err != nil {
+		return 0, so.errno(err)
+	}
+	if v == tcpip.UseDefaultIPv6HopLimit {
+		v = defaultTTL
+	}
+	return v, nil
+}
+
+func setHops(so *Socket, v int) error {
+	if v < -1 || v > 255 {
+		return syscall.EINVAL
+	}
+	return so.errno(so.ep.SetSockOptInt(tcpip.IPv6HopLimitOption, v))
+}
+
+func getV6Only(so *Socket) (int, error) { return b2i(so.ep.SocketOptions().GetV6Only()), nil }
+
+// setV6Only changes the families before the socket has an address (ipv6(7)).
+func setV6Only(so *Socket, v int) error {
+	if a, err := so.ep.GetLocalAddress(); err == nil && a.Port != 0 {
+		return syscall.EINVAL
+	}
+	so.ep.SocketOptions().SetV6Only(v != 0)
+	return nil
+}

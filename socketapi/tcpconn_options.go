@@ -1,0 +1,169 @@
+package socketapi
+
+import (
+	"net"
+	"syscall"
+	"time"
+)
+
+// errNil is what methods of a nil connection return, as in package net.
+var errNil error = syscall.EINVAL
+
+// set sets options one after the other until one fails.
+func (w *waiting) set(settings ...setting) error {
+	for _, s := range settings {
+		if err := w.so.SetOption(s.option, s.value); err != nil {
+			return inCall("setsockopt", err)
+		}
+	}
+	return nil
+}
+
+func (c *TCPConn) set(settings ...setting) error {
+	if !c.valid() {
+		return errNil
+	}
+	return c.opErr("set", c.waiting.set(settings...))
+}
+
+// SetNoDelay switches Nagle's algorithm off (true, the default) or on.
+func (c *TCPConn) SetNoDelay(noDelay bool) error {
+	return c.set(setting{option: TCP_NODELAY, value: b2i(noDelay)})
+}
+
+// SetLinger decides what Close does with unsent data: 0 discards it and resets
+// the connection, any other value sends it in the background.
+func (c *TCPConn) SetLinger(sec int) error {
+	if !c.valid() {
+		return errNil
+	}
+	return c.opErr("set", inCall("setsockopt", c.so.SetLinger(sec)))
+}
+
+// SetKeepAlive switches keepalive probes on or off (on by default, 15 s).
+func (c *TCPConn) SetKeepAlive(on bool) error {
+	return c.set(setting{option: SO_KEEPALIVE, value: b2i(on)})
+}
+
+// SetKeepAlivePeriod sets idle time and interval of keepalive probes, rounded
+// up to seconds.
+func (c *TCPConn) SetKeepAlivePeriod(d time.Duration) error {
+	return c.set(setting{option: TCP_KEEPIDLE, value: seconds(d)}, setting{option: TCP_KEEPINTVL, value: seconds(d)})
+}
+
+// SetKeepAliveConfig sets all there is of keepalive. As in package net, a zero
+// field is the default (15 s, 15 s, 9 probes), a negative one is left alone.
+func (c *TCPConn) SetKeepAliveConfig(cfg net.KeepAliveConfig) error {
+	return c.set(keepAlive(cfg)...)
+}
+
+// Package net's defaults.
+const (
+	defaultKeepAlive      = 15 * time.Second
+	defaultKeepAliveCount = 9
+)
+
+// keepAlive are the settings of a net.KeepAliveConfig.
+func keepAlive(cfg net.KeepAliveConfig) []setting {
+	out := make([]setting, 0, 4)
+	if cfg.Idle >= 0 {
+		out = append(out, setting{option: TCP_KEEPIDLE, value: seconds(orDefault(cfg.Idle, defaultKeepAlive))})
+	}
+	if cfg.Interval >= 0 {
+		out = append(out, setting{option: TCP_KEEPINTVL, value: seconds(orDefault(cfg.Interval, defaultKeepAlive))})
+	}
+	if cfg.Count >= 0 {
+		out = append(out, setting{option: TCP_KEEPCNT, value: orDefault(cfg.Count, defaultKeepAliveCount)})
+	}
+	// Last: it starts the timer.
+	return append(out, setting{option: SO_KEEPALIVE, value: b2i(cfg.Enable)})
+}
+
+func orDefault[T int | time.Duration](v, d T) T {
+	if v == 0 {
+		return d
+	}
+	return v
+}
+
+// seconds rounds up, as package net does: 0 would switch off.
+func seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
+
+// SetReadBuffer sets the receive buffer's size to n payload bytes, within what
+// the stack allows (stack.TCPConfig.ReceiveBuffer), and turns autotuning off
+// for this connection. The window scale was fixed by the SYN: beyond what it
+// can express, more room does not mean a larger window. Set the size before
+// the handshake, with Dialer.Control or ListenConfig.Control, to have all of
+// it.
+func (c *TCPConn) SetReadBuffer(n int) error { return c.set(setting{option: SO_RCVBUF, value: n}) }
+
+// SetWriteBuffer sets the send buffer's size to n payload bytes, within what
+// the stack allows (stack.TCPConfig.SendBuffer), and turns autotuning off for
+// this connection.
+func (c *TCPConn) SetWriteBuffer(n int) error { return c.set(setting{option: SO_SNDBUF, value: n}) }
+
+// SetReadLowWater makes Read wait, and the socket be readable, only with n bytes
+// in the receive buffer, or the end of the stream (SO_RCVLOWAT). It is clamped
+// to what the buffer can hold.
+func (c *TCPConn) SetReadLowWater(n int) error { return c.set(setting{option: SO_RCVLOWAT, value: n}) }
+
+// SetWriteLowWater makes Write take bytes, and the socket be writable, only
+// while less than n bytes are unsent (TCP_NOTSENT_LOWAT); 0 lifts that. What
+// waits in the send buffer then is what the network has not acknowledged, and
+// next to nothing of the application's that could still be changed.
+func (c *TCPConn) SetWriteLowWater(n int) error {
+	return c.set(setting{option: TCP_NOTSENT_LOWAT, value: n})
+}
+
+// SetUserTimeout ends the connection with ETIMEDOUT when sent data stays
+// unacknowledged for d (RFC 5482), in milliseconds; 0 for the stack's own limit.
+func (c *TCPConn) SetUserTimeout(d time.Duration) error {
+	return c.set(setting{option: TCP_USER_TIMEOUT, value: int((d + time.Millisecond - 1) / time.Millisecond)})
+}
+
+// SetTTL sets the hops of what is sent: IPv4's TTL, IPv6's hop limit.
+func (c *TCPConn) SetTTL(hops int) error {
+	if !c.valid() {
+		return errNil
+	}
+	return c.opErr("set", c.waiting.set(c.so.perFamily(IP_TTL, IPV6_UNICAST_HOPS, hops)...))
+}
+
+// SetTOS sets IPv4's type of service, IPv6's traffic class. TCP keeps the two
+// ECN bits 0.
+func (c *TCPConn) SetTOS(tos int) error {
+	if !c.valid() {
+		return errNil
+	}
+	return c.opErr("set", c.waiting.set(c.so.perFamily(IP_TOS, IPV6_TCLASS, tos)...))
+}
+
+// perFamily is a setting that has a name for each family, for those that the
+// socket has.
+func (so *Socket) perFamily(v4, v6 Option, v int) []setting {
+	out := []setting{{option: v4, value: v}}
+	if so.v6 {
+		out = append(out, setting{option: v6, value: v})
+	}
+	return out
+}
+
+// SetCongestionControl chooses the algorithm by name, "reno" or "cubic". ENOENT
+// for a name the stack has not.
+func (c *TCPConn) SetCongestionControl(name string) error {
+	if !c.valid() {
+		return errNil
+	}
+	return c.opErr("set", inCall("setsockopt", c.so.SetCongestionControl(name)))
+}
+
+// MaxSegment is the largest segment sent, in payload bytes (TCP_MAXSEG). It is
+// bounded before the handshake: by SetOption in Dialer.Control or
+// ListenConfig.Control.
+func (c *TCPConn) MaxSegment() (int, error) {
+	if !c.valid() {
+		return 0, errNil
+	}
+	n, err := c.so.Option(TCP_MAXSEG)
+	return n, c.opErr("get", inCall("getsockopt", err))
+}

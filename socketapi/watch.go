@@ -1,0 +1,127 @@
+package socketapi
+
+import (
+	"syscall"
+
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+
+	"tapstack/socketapi/holdup"
+	"tapstack/socketapi/internal/engine"
+)
+
+// look is one instant of a stream's connection.
+func (so *Socket) look() engine.State { return engine.Read(so.tcp()) }
+
+// open reports whether the connection is one that both ends still have.
+func open(st *engine.State) bool {
+	switch st.State {
+	case tcp.StateClose, tcp.StateError, tcp.StateTimeWait:
+		return false
+	default:
+		return st.Synchronized
+	}
+}
+
+// sndOpen reports whether the connection takes more to send.
+func sndOpen(st *engine.State) bool { return open(st) && !st.Snd.Closed }
+
+// watched is what is called after each segment of a connection that somebody
+// looks at closely: it costs about a microsecond each.
+const (
+	watchSent    = 1 << iota // tell of eventSent
+	watchAccount             // keep the account
+)
+
+// watchSent makes the socket tell of eventSent from now on: that bytes were
+// sent, or acknowledged. gVisor itself tells writers only when half of the send
+// buffer is free.
+func (so *Socket) watchSent() { so.watch(watchSent) }
+
+// watch switches something on that needs a call after each segment.
+func (so *Socket) watch(what uint32) {
+	if so.watched.Or(what) == 0 {
+		engine.Watch(so.tcp(), so.handled)
+	}
+}
+
+// handled runs after each segment, with the endpoint's lock held.
+func (so *Socket) handled() {
+	if a := so.account.Load(); a != nil {
+		a.Handled()
+	}
+	if so.watched.Load()&watchSent != 0 {
+		so.queue.Notify(eventSent)
+	}
+}
+
+// SetAccounting switches on or off that the connection keeps book of what holds
+// it up: see [Socket.Holdup]. It is off until asked for, and costs about a
+// microsecond for every segment received. Set on a listener it holds on the
+// sockets that it accepts. Switching it on again begins anew.
+func (so *Socket) SetAccounting(on bool) error {
+	if err := so.use(); err != nil {
+		return err
+	}
+	defer so.done()
+	ep := so.tcp()
+	if ep == nil {
+		return syscall.ENOPROTOOPT
+	}
+	var fresh *engine.Account
+	if on && ep.EndpointState() != tcp.StateListen {
+		fresh = engine.NewAccount(ep, so.queue, so.stack.Clock())
+	}
+	if old := so.account.Swap(fresh); old != nil {
+		old.Stop()
+	}
+	if on {
+		so.flags.Or(uint32(flagAccount))
+	} else {
+		so.flags.And(^uint32(flagAccount))
+	}
+	if fresh != nil {
+		so.watch(watchAccount)
+	}
+	return nil
+}
+
+// touch tells the account that the application has read or written.
+func (so *Socket) touch() {
+	if a := so.account.Load(); a != nil {
+		a.Touch()
+	}
+}
+
+// writerWaits tells the account that a writer waits for room, or has it.
+func (so *Socket) writerWaits(waits bool) {
+	if a := so.account.Load(); a != nil {
+		a.WriterWaits(waits)
+	}
+}
+
+// Holdup is what has held the connection up since SetAccounting; ok is false
+// without that. It may be asked after Close.
+func (so *Socket) Holdup() (h holdup.Report, ok bool) {
+	a := so.account.Load()
+	if a == nil {
+		return holdup.Report{}, false
+	}
+	return a.Holdup(), true
+}
+
+// SetAccounting switches accounting on or off: see [Socket.SetAccounting].
+func (c *TCPConn) SetAccounting(on bool) error {
+	if !c.valid() {
+		return errNil
+	}
+	return c.opErr("set", inCall("setsockopt", c.so.SetAccounting(on)))
+}
+
+// Holdup is what has held the connection up since SetAccounting; ok is false
+// without that. It may be asked after Close.
+func (c *TCPConn) Holdup() (h holdup.Report, ok bool) {
+	if !c.valid() {
+		return h, false
+	}
+	return c.so.Holdup()
+}

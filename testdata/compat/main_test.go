@@ -1,0 +1,22 @@
+// Package compat is other people's software on tapstack's sockets: libraries
+// that take a net.Conn, net.Listener or net.PacketConn, and programs that talk
+// to them from the kernel's side of a TAP. It is a module of its own so that
+// whoever embeds tapstack downloads none of that.
+package compat
+
+import (
+	"os"
+	"testing"
+
+	"gvisor.dev/gvisor/pkg/refs"
+
+	"tapstack/internal/netns/netnstest"
+)
+
+func TestMain(m *testing.M) {
+	// Every packet and chunk of gVisor's must have been released in the end.
+	refs.SetLeakMode(refs.LeaksPanic)
+	code := netnstest.Main(m)
+	refs.DoLeakCheck()
+	os.Exit(code)
+}
