@@ -103,6 +103,30 @@ func TestChanged(t *testing.T) {
 	}
 }
 
+// droppingDevice is a device with an interface that drops.
+type droppingDevice struct{ tap.Device }
+
+func (droppingDevice) Interface() (tap.Interface, error) {
+	return tap.Interface{Up: true, TxDropped: 7, RxDropped: 9}, nil
+}
+
+// TestKernelDrops: what the kernel lost is in the statistics, seen from here.
+func TestKernelDrops(t *testing.T) {
+	s, err := New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	ours, peer := tap.Pipe(nil)
+	defer peer.Close()
+	if _, err := s.AddNIC(droppingDevice{ours}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.Stats().NICs[0]; n.KernelDropsIn != 7 || n.KernelDropsOut != 9 {
+		t.Errorf("in %d, out %d", n.KernelDropsIn, n.KernelDropsOut)
+	}
+}
+
 func BenchmarkLinkOut(b *testing.B) {
 	for name, n := range map[string]int{"1448": 1448, "64K": 65_160} {
 		b.Run(name, func(b *testing.B) {

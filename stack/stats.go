@@ -23,6 +23,12 @@ type NICStats struct {
 	Name   string
 	Device tap.Stats
 
+	// KernelDropsIn are frames for us that the operating system dropped before
+	// the device had them, because nobody read fast enough; KernelDropsOut
+	// frames of ours that it took and dropped. Both are the interface's own
+	// counters, since it was made; 0 where there is none, as with a pipe.
+	KernelDropsIn, KernelDropsOut uint64
+
 	DropOtherHost uint64 // frames for another MAC
 	DropTooShort  uint64 // frames without a whole Ethernet header
 	DropEtherType uint64 // frames of neither IPv4, IPv6 nor ARP
@@ -146,6 +152,9 @@ func (n *NIC) stats() NICStats {
 		DropTooShort:  n.link.drops.tooShort.Load(),
 		DropUSO:       n.link.drops.badUSO.Load(),
 		AcksJoined:    n.link.acksJoined(),
+	}
+	if i, err := tap.InterfaceOf(n.link.dev); err == nil {
+		st.KernelDropsIn, st.KernelDropsOut = i.TxDropped, i.RxDropped // from its point of view
 	}
 	if info, ok := n.s.ns.NICInfo()[n.id]; ok {
 		st.DropEtherType = sumCounts(info.Stats.UnknownL3ProtocolRcvdPacketCounts)
