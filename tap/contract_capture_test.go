@@ -12,7 +12,7 @@ import (
 func TestCaptureContract(t *testing.T) {
 	for name, on := range map[string]bool{"off": false, "on": true} {
 		t.Run(name, func(t *testing.T) {
-			tap.Contract(t, func(t *testing.T) (tap.Device, io.ReadWriteCloser, bool) {
+			tap.Contract(t, func(t *testing.T) (dev tap.Device, far io.ReadWriteCloser, fill, busy bool) {
 				ours, peer := tap.Pipe(&tap.PipeConfig{QueueLen: 20})
 				d := capture.Wrap(ours)
 				if on {
@@ -26,7 +26,7 @@ func TestCaptureContract(t *testing.T) {
 						}
 					})
 				}
-				return d, tap.FarEnd(peer), true
+				return d, tap.FarEnd(peer), true, on
 			})
 		})
 	}

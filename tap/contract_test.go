@@ -18,6 +18,7 @@ type rig struct {
 	dev  Device
 	far  io.ReadWriteCloser // one frame a call
 	fill bool               // unread, the device gets full
+	busy bool               // it has goroutines of its own, which allocate
 }
 
 // The contract of Device and Queue, for whatever newRig makes.
@@ -320,6 +321,9 @@ func testNoReference(t *testing.T, r rig) {
 }
 
 func testAllocs(t *testing.T, r rig) {
+	if r.busy {
+		t.Skip("allocations are counted of the whole process")
+	}
 	for _, pieces := range []int{1, 2, 20} {
 		t.Run(fmt.Sprint(pieces, " pieces"), func(t *testing.T) {
 			frame, in, far := testFrame(1500, 1), make([]byte, 1600), make([]byte, 1600)

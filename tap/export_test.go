@@ -6,9 +6,9 @@ import (
 )
 
 // Contract is testContract for devices of packages that import this one.
-func Contract(t *testing.T, newDevice func(*testing.T) (dev Device, far io.ReadWriteCloser, fill bool)) {
+func Contract(t *testing.T, newDevice func(*testing.T) (dev Device, far io.ReadWriteCloser, fill, busy bool)) {
 	testContract(t, func(t *testing.T) (r rig) {
-		r.dev, r.far, r.fill = newDevice(t)
+		r.dev, r.far, r.fill, r.busy = newDevice(t)
 		return r
 	})
 }
