@@ -94,6 +94,10 @@ func moveBothWays(t *testing.T, ns *netns.NS, cfg tap.Config) {
 	if st := dev.Stats(); st.RxDrops.Total()+st.TxDrops.Total() != 0 {
 		t.Errorf("the device dropped frames: rx %+v, tx %+v", st.RxDrops, st.TxDrops)
 	}
+	// One bulk flow fits the kernel's queue.
+	if i, err := tap.InterfaceOf(dev); err != nil || i.TxDropped+i.RxDropped != 0 {
+		t.Errorf("the kernel dropped %d frames for us and %d of ours, %v", i.TxDropped, i.RxDropped, err)
+	}
 	if d := s.Stats().Drops; d.TCPChecksum+d.IPMalformed+d.L4Malformed+d.TCPMalformed != 0 {
 		t.Errorf("the stack dropped packets: %+v", d)
 	}

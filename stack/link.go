@@ -9,6 +9,7 @@ package stack
 
 import (
 	"errors"
+	"hash/maphash"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -25,8 +26,9 @@ import (
 type link struct {
 	dev    tap.Device
 	queues []tap.Queue
-	acks   []*ackHold  // of each queue; nil for one that is no tap.Idler
-	onDead func(error) // told once, when a reader ends and close was not called
+	seed   maphash.Seed // for choosing one
+	acks   []*ackHold   // of each queue; nil for one that is no tap.Idler
+	onDead func(error)  // told once, when a reader ends and close was not called
 
 	csum bool // the device has checksum offload
 	tso  bool // and takes large TCP frames of both families
@@ -66,7 +68,7 @@ var (
 func newLink(dev tap.Device, addr tcpip.LinkAddress, onDead func(error)) *link {
 	o := dev.Offloads()
 	l := &link{
-		dev: dev, queues: dev.Queues(), onDead: onDead,
+		dev: dev, queues: dev.Queues(), seed: maphash.MakeSeed(), onDead: onDead,
 		csum: o.Csum,
 		// gVisor asks once for both families.
 		tso: o.Csum && o.TSO4 && o.TSO6,
@@ -97,7 +99,7 @@ func (l *link) start() {
 // connections take their MSS from a new MTU; see outgoing for old ones.
 func (l *link) changed(i tap.Interface) {
 	l.up.Store(i.Up)
-	l.mtu.Store(uint32(i.MTU))
+	l.mtu.Store(uint32(l.dev.MTU())) // which need not be all that the interface has
 }
 
 // stop closes the device and waits for the readers.
@@ -223,8 +225,7 @@ func (l *link) write(pkt *netstack.PacketBuffer) tcpip.Error {
 		s.bufs = append(s.bufs, b[offset:])
 		offset = 0
 	}
-	// Flows stay on one queue, so that their frames stay in order.
-	n := pkt.Hash % uint32(len(l.queues))
+	n := l.queueFor(pkt)
 	off := l.outgoing(pkt)
 	if a := l.acks[n]; a != nil && a.take(pkt, s.bufs, off, int(l.mtu.Load())) {
 		return nil // waits for the answer

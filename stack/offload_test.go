@@ -1,6 +1,8 @@
 package stack_test
 
 import (
+	"fmt"
+	"net"
 	"net/netip"
 	"testing"
 
@@ -62,19 +64,30 @@ func TestChecksumsAreBelievedOrVerified(t *testing.T) {
 
 // TestUSOIsCut: one large UDP frame is as many datagrams as it says.
 func TestUSOIsCut(t *testing.T) {
-	for name, c := range map[string]struct {
-		frame []byte
-		start uint16
-	}{
-		"IPv4": {ethernet(ourMAC, header.IPv4ProtocolNumber, ip4(header.UDPProtocolNumber, datagram(false, 53, make([]byte, 2500)))), 34},
-		"IPv6": {ethernet(ourMAC, header.IPv6ProtocolNumber, ip6(header.UDPProtocolNumber, datagram(true, 53, make([]byte, 2500)))), 54},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s, q := offloadPeer(t)
-			write(t, q, c.frame, tap.Offload{NeedsCsum: true, CsumStart: c.start, CsumOffset: 6, GSO: tap.GSOUDP, GSOSize: 1000})
-			// To no socket: each datagram is a drop of its own.
-			eventually(t, "three datagrams", func() bool { return s.Stats().Drops.UDPNoSocket == 3 })
-		})
+	for _, c := range []struct {
+		bytes     int
+		datagrams uint64
+	}{{2500, 3}, {2000, 2}, {1, 1}, {0, 1}} {
+		payload := make([]byte, c.bytes)
+		for name, f := range map[string]struct {
+			frame []byte
+			start uint16
+		}{
+			"IPv4": {ethernet(ourMAC, header.IPv4ProtocolNumber, ip4(header.UDPProtocolNumber, datagram(false, 53, payload))), 34},
+			"IPv6": {ethernet(ourMAC, header.IPv6ProtocolNumber, ip6(header.UDPProtocolNumber, datagram(true, 53, payload))), 54},
+		} {
+			t.Run(fmt.Sprintf("%s, %d bytes", name, c.bytes), func(t *testing.T) {
+				s, q := offloadPeer(t)
+				write(t, q, f.frame, tap.Offload{NeedsCsum: true, CsumStart: f.start, CsumOffset: 6, GSO: tap.GSOUDP, GSOSize: 1000})
+				// Behind it, so that it has been cut when this is counted.
+				write(t, q, ethernet(net.HardwareAddr{2, 9, 9, 9, 9, 9}, header.IPv4ProtocolNumber, nil), tap.Offload{})
+				eventually(t, "the second frame", func() bool { return s.Stats().NICs[0].DropOtherHost == 1 })
+				// To no socket: each datagram is a drop of its own.
+				if st := s.Stats(); st.Drops.UDPNoSocket != c.datagrams || st.NICs[0].DropUSO != 0 {
+					t.Errorf("%d datagrams, want %d", st.Drops.UDPNoSocket, c.datagrams)
+				}
+			})
+		}
 	}
 }
 

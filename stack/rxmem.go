@@ -15,7 +15,8 @@ import (
 // stays with it for as long as it waits in a receive buffer, and gVisor charges
 // the receive buffer for the payload alone. So a frame that fills less than
 // half of its chunk is copied to one of its own size, and the chunk is read
-// into again; only a frame that fills its chunk takes it along, uncopied.
+// into again; only a frame that fills its chunk takes it along, uncopied. The
+// chunk that is copied to is one of gVisor's, cleared before.
 //
 // gVisor's buffer package clears every chunk that it hands out: 64 KiB of
 // zeros for a frame that a read is about to overwrite, a sixth of the CPU at

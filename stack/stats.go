@@ -23,6 +23,12 @@ type NICStats struct {
 	Name   string
 	Device tap.Stats
 
+	// KernelDropsIn are frames for us that the operating system dropped before
+	// the device had them, because nobody read fast enough; KernelDropsOut
+	// frames of ours that it took and dropped. Both are the interface's own
+	// counters, since it was made; 0 where there is none, as with a pipe.
+	KernelDropsIn, KernelDropsOut uint64
+
 	DropOtherHost uint64 // frames for another MAC
 	DropTooShort  uint64 // frames without a whole Ethernet header
 	DropEtherType uint64 // frames of neither IPv4, IPv6 nor ARP
@@ -66,7 +72,11 @@ type UDPStats struct {
 	Sent, Received, SendErrors uint64
 }
 
-// Drops counts received packets that were discarded, by cause.
+// Drops counts received packets that were discarded, by cause. A packet counts
+// once, with an exception that gVisor makes: of what is for no socket, a
+// datagram with a wrong checksum is in UDPNoSocket, UDPChecksum and L4Malformed,
+// one with a wrong length in UDPNoSocket, UDPMalformed and L4Malformed. So the
+// sum of all causes may exceed the number of packets.
 type Drops struct {
 	IPMalformed      uint64 // truncated, or lengths or header checksum wrong
 	IPNotForUs       uint64 // a destination that is none of our addresses
@@ -142,6 +152,9 @@ func (n *NIC) stats() NICStats {
 		DropTooShort:  n.link.drops.tooShort.Load(),
 		DropUSO:       n.link.drops.badUSO.Load(),
 		AcksJoined:    n.link.acksJoined(),
+	}
+	if i, err := tap.InterfaceOf(n.link.dev); err == nil {
+		st.KernelDropsIn, st.KernelDropsOut = i.TxDropped, i.RxDropped // from its point of view
 	}
 	if info, ok := n.s.ns.NICInfo()[n.id]; ok {
 		st.DropEtherType = sumCounts(info.Stats.UnknownL3ProtocolRcvdPacketCounts)

@@ -13,7 +13,8 @@ var errUSO = errors.New("not an IP packet with one UDP datagram")
 
 // cutUSO cuts a packet that holds several datagrams of size payload bytes each
 // behind one header (UDP segmentation offload) into packets of one datagram,
-// and gives each to deliver, which owns it. pkt keeps its bytes; the pieces
+// and gives each to deliver, which owns it. Without payload it is one empty
+// datagram. pkt keeps its bytes; the pieces
 // share its payload. Checksums are not made: the device has vouched for them.
 func cutUSO(pkt *netstack.PacketBuffer, size int, deliver func(*netstack.PacketBuffer)) error {
 	const headersMax = header.IPv4MaximumHeaderSize + header.UDPMinimumSize
@@ -29,7 +30,7 @@ func cutUSO(pkt *netstack.PacketBuffer, size int, deliver func(*netstack.PacketB
 	whole := pkt.Data().ToBuffer()
 	defer whole.Release()
 	whole.TrimFront(int64(hdrLen))
-	for whole.Size() > 0 {
+	for {
 		n := min(int64(size), whole.Size())
 		headers := buffer.NewViewWithData(hdr[:hdrLen])
 		setLengths(headers, ipLen, int(n))
@@ -41,8 +42,10 @@ func cutUSO(pkt *netstack.PacketBuffer, size int, deliver func(*netstack.PacketB
 		piece := netstack.NewPacketBuffer(netstack.PacketBufferOptions{Payload: p})
 		piece.PktType = pkt.PktType
 		deliver(piece)
+		if whole.Size() == 0 {
+			return nil
+		}
 	}
-	return nil
 }
 
 // setLengths makes the headers those of a datagram of n payload bytes.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"unsafe"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -44,7 +43,7 @@ func adopt(cfg *Config) (_ *device, err error) {
 	if mtu == 0 {
 		mtu = link.Attrs().MTU
 	}
-	return newOffloadDevice(cfg.Name, mtu, files, cfg)
+	return newOffloadDevice(cfg.Name, mtu, files, cfg, fromAdmin)
 }
 
 // adoptQueues attaches with the flags the interface was made with: the kernel
@@ -98,103 +97,4 @@ func reconfigure(h *netlink.Handle, link netlink.Link, cfg *Config) error {
 		}
 	}
 	return nil
-}
-
-// FromFile makes a device of an open file: a TAP queue that somebody with more
-// privilege has opened and passed on, or a macvtap's /dev/tapN. It becomes a
-// device with what the file has: offloads if it was opened with IFF_VNET_HDR,
-// plain frames otherwise. Of cfg, which may be nil, only MTU (0: the
-// interface's own), Without and Spin are heeded; the interface is not changed.
-//
-// The file is the device's from here on, also on an error.
-func FromFile(f *os.File, cfg *Config) (_ Device, err error) {
-	if cfg == nil {
-		cfg = &Config{}
-	}
-	defer f.Close()
-	// A second descriptor, because f may be a blocking file, which the poller
-	// does not take.
-	own, err := nonblockingCopy(f)
-	if err != nil {
-		return nil, fmt.Errorf("tap: %s: %w", f.Name(), err)
-	}
-	d, err := deviceOf(own, cfg)
-	if err != nil {
-		own.Close()
-		return nil, fmt.Errorf("tap: %s: %w", f.Name(), err)
-	}
-	return d, nil
-}
-
-func nonblockingCopy(f *os.File) (_ *os.File, err error) {
-	rc, err := f.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	fd := -1
-	var dupErr error
-	if err := rc.Control(func(old uintptr) {
-		fd, dupErr = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0)
-	}); err != nil {
-		return nil, err
-	}
-	if dupErr != nil {
-		return nil, os.NewSyscallError("fcntl", dupErr)
-	}
-	if err := unix.SetNonblock(fd, true); err != nil {
-		_ = unix.Close(fd)
-		return nil, os.NewSyscallError("fcntl", err)
-	}
-	return os.NewFile(uintptr(fd), f.Name()), nil
-}
-
-// deviceOf asks the kernel what file is, and makes that. file is the caller's
-// to close if it fails.
-func deviceOf(file *os.File, cfg *Config) (*device, error) {
-	var req ifreq
-	if err := controlFile(file, func(fd int) error { return ioctl(fd, unix.TUNGETIFF, unsafe.Pointer(&req)) }); err != nil {
-		return nil, fmt.Errorf("not a TAP's file: %w", os.NewSyscallError("TUNGETIFF", err))
-	}
-	if req.flags&unix.IFF_TAP == 0 {
-		return nil, errors.New("it is a TUN's file: this package is about Ethernet frames")
-	}
-	name := unix.ByteSliceToString(req.name[:])
-	m, err := newMonitor(name)
-	if err != nil {
-		return nil, err
-	}
-	now, err := m.look()
-	m.Close()
-	if err != nil {
-		return nil, err
-	}
-	mtu := cfg.MTU
-	if mtu == 0 {
-		mtu = now.MTU
-	}
-	if req.flags&unix.IFF_VNET_HDR != 0 {
-		if err := controlFile(file, setHeader); err != nil {
-			return nil, err
-		}
-		return newOffloadDevice(name, mtu, []*os.File{file}, cfg)
-	}
-	d := newDevice(name, mtu, "plain", "the file was opened without IFF_VNET_HDR")
-	if err := d.addFile(file, false, cfg.spin()); err != nil {
-		return nil, err
-	}
-	d.monitor, err = newMonitor(name)
-	return d, err
-}
-
-// controlFile runs a system call on the file's number.
-func controlFile(f *os.File, call func(fd int) error) error {
-	rc, err := f.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var callErr error
-	if err := rc.Control(func(fd uintptr) { callErr = call(int(fd)) }); err != nil {
-		return err
-	}
-	return callErr
 }

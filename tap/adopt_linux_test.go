@@ -26,7 +26,11 @@ func TestAdopt(t *testing.T) {
 		addr, _ := netlink.ParseAddr("10.7.0.1/24")
 		return errors.Join(netlink.LinkSetMTU(link, 1400), netlink.LinkSetHardwareAddr(link, mac), netlink.AddrAdd(link, addr))
 	})
+	before := features(t, ns, "tap7")
 	d := openTAP(t, ns, &Config{Name: "tap7", Adopt: true})
+	if features(t, ns, "tap7") == before {
+		t.Error("no feature of the interface has changed: what is to be put back?")
+	}
 	if d.Name() != "tap7" || d.MTU() != 1400 || Describe(d).Driver != "offload" {
 		t.Errorf("%s, MTU %d, %+v", d.Name(), d.MTU(), Describe(d))
 	}
@@ -52,6 +56,9 @@ func TestAdopt(t *testing.T) {
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}
+	if after := features(t, ns, "tap7"); after != before {
+		t.Errorf("features %x, were %x", after, before)
+	}
 	do(t, ns, func() error {
 		link, err := netlink.LinkByName("tap7")
 		if err != nil {
@@ -63,6 +70,23 @@ func TestAdopt(t *testing.T) {
 		}
 		return err
 	})
+}
+
+// blockingTAP is a TAP's file as a parent that passes it on has it. It acts in
+// the thread's namespace.
+func blockingTAP(name string, flags uint16) (*os.File, error) {
+	fd, err := unix.Open(tunPath, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), tunPath)
+	req := ifreq{flags: flags}
+	copy(req.name[:], name)
+	if err := ioctl(fd, unix.TUNSETIFF, unsafe.Pointer(&req)); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 // A device from a file that somebody else has opened.
@@ -79,15 +103,8 @@ func TestFromFile(t *testing.T) {
 			testContract(t, func(t *testing.T) rig {
 				var d Device
 				do(t, ns, func() error {
-					// A blocking file, as a parent that passes it on has it.
-					fd, err := unix.Open(tunPath, unix.O_RDWR|unix.O_CLOEXEC, 0)
+					f, err := blockingTAP("tap%d", c.flags)
 					if err != nil {
-						return err
-					}
-					req := ifreq{flags: c.flags}
-					copy(req.name[:], "tap%d")
-					f := os.NewFile(uintptr(fd), tunPath)
-					if err := ioctl(fd, unix.TUNSETIFF, unsafe.Pointer(&req)); err != nil {
 						return err
 					}
 					if d, err = FromFile(f, nil); err != nil {
@@ -96,12 +113,9 @@ func TestFromFile(t *testing.T) {
 					if err := f.Close(); err == nil {
 						t.Error("the file was not taken over")
 					}
-					link, err := netlink.LinkByName(d.Name())
-					if err != nil {
-						return err
-					}
-					return netlink.LinkSetUp(link)
+					return nil
 				})
+				setUp(t, ns, d.Name(), true)
 				if got := Describe(d).Driver; got != c.driver {
 					t.Errorf("driver %q", got)
 				}

@@ -11,8 +11,8 @@ import (
 const (
 	defaultMTU = 1500
 
-	// defaultTxQueueLen: see Config.TxQueueLen. The kernel's own 1000 lose
-	// frames of a single bulk flow.
+	// defaultTxQueueLen: see Config.TxQueueLen. With the kernel's own 1000
+	// a single bulk flow in small frames loses some now and then.
 	defaultTxQueueLen = 4096
 
 	// maxNameLen is Linux's IFNAMSIZ without the closing NUL.

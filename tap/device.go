@@ -80,7 +80,7 @@ var (
 	// ErrFull: the device stayed full for as long as a writer may wait.
 	ErrFull = errors.New("device full")
 	// ErrFrame: shorter than an Ethernet header, larger than the MTU without
-	// an offload that allows it, or with an offload header that contradicts
+	// an offload that allows it (a VLAN tag's 4 bytes do not count), or with an offload header that contradicts
 	// the frame or that the device does not support.
 	ErrFrame = errors.New("frame not acceptable")
 	// ErrDown: the interface, or the far end of the pipe, is down.
@@ -186,7 +186,7 @@ type Config struct {
 	// Adopt takes over the existing TAP of that name, as an administrator
 	// made it: it keeps its owner, its addresses and its persistence, and its
 	// MTU and queue length unless they are given here. A persistent TAP stays
-	// when the device is closed. Its owner needs no privilege for this.
+	// when the device is closed, with its offloads off again. Its owner needs no privilege for this.
 	Adopt bool
 
 	// MTU is the IP MTU in bytes; 0 means 1500.

@@ -102,7 +102,7 @@ func setIPv6(t *testing.T, ns *netns.NS, on bool) {
 	})
 }
 
-func do(t *testing.T, ns *netns.NS, fn func() error) {
+func do(t testing.TB, ns *netns.NS, fn func() error) {
 	t.Helper()
 	if err := ns.Do(fn); err != nil {
 		t.Fatal(err)
@@ -118,7 +118,7 @@ func openTAP(t *testing.T, ns *netns.NS, cfg *Config) (d Device) {
 
 // packetSocket is a packet socket on the interface: a frame written to it is
 // sent through the interface, a frame it received is read.
-func packetSocket(t *testing.T, ns *netns.NS, name string) (far io.ReadWriteCloser) {
+func packetSocket(t testing.TB, ns *netns.NS, name string) (far io.ReadWriteCloser) {
 	t.Helper()
 	do(t, ns, func() error {
 		iface, err := net.InterfaceByName(name)
@@ -154,6 +154,40 @@ func BenchmarkTAPWrite(b *testing.B) {
 	for b.Loop() {
 		if err := d.Queues()[0].Write(out, Offload{}); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// From the kernel: a packet socket's write, which is not timed, and our read.
+func BenchmarkTAPRead(b *testing.B) {
+	ns := netnstest.Need(b)
+	var d Device
+	if err := ns.Do(func() (err error) { d, err = Open(nil); return err }); err != nil {
+		netnstest.Skip(b, err)
+	}
+	defer d.Close()
+	far := packetSocket(b, ns, d.Name())
+	defer far.Close()
+	q, frame := d.Queues()[0], testFrame(1514, 1)
+	in := [][]byte{make([]byte, 2048), make([]byte, 64<<10)}
+	// Queued in advance, in portions that the kernel's queue holds.
+	const portion = 1000
+	b.SetBytes(1514)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for done := 0; done < b.N; done += portion {
+		n := min(portion, b.N-done)
+		b.StopTimer()
+		for range n {
+			if _, err := far.Write(frame); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.StartTimer()
+		for range n {
+			if _, _, err := q.Read(in); err != nil {
+				b.Fatal(err)
+			}
 		}
 	}
 }

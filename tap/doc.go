@@ -8,7 +8,7 @@
 // [Device] and behave alike. The package knows Ethernet and nothing above it:
 // what a frame carries is its reader's affair.
 //
-// The package starts no goroutine: a frame is read and written on the
+// The package keeps no goroutine: a frame is read and written on the
 // caller's. It never logs; [Stats] counts what was lost, and why, and is the
 // place to look first.
 package tap

@@ -29,10 +29,14 @@ func InterfaceOf(d Device) (Interface, error) {
 	return Interface{}, errNoInterface
 }
 
-// Watch calls fn, on the caller's goroutine, whenever the operating system
-// reports a change of its end of d: up, down, MTU. Device.MTU then gives the
-// new one. It returns when d is closed or gone, and at once where there is
-// nothing to watch.
+// Watch calls fn, on the caller's goroutine, with the state of the operating
+// system's end of d: the present one, and another whenever the system reports a
+// change (up, down, MTU). Of several changes while fn runs it gets the last.
+// Device.MTU gives the new MTU before fn is called, and only while somebody
+// watches. Any number of goroutines may watch a device, as a stack does.
+//
+// It returns when d is closed or gone or can be seen no more, and at once where
+// there is nothing to watch.
 func Watch(d Device, fn func(Interface)) {
 	if v, ok := find[interface{ Watch(func(Interface)) }](d); ok {
 		v.Watch(fn)

@@ -71,10 +71,12 @@ var gsoShapes = [...]gsoShape{
 // follows what Linux demands of a writer (tun_get_user, virtio_net_hdr_to_skb).
 // The error is ErrFrame with the reason.
 //
-// Check sees the frame's length, not its bytes. So it takes the transport
-// header of a large frame to be without options, and a piece may still turn
-// out longer than the MTU by the length of its options; and CsumStart is
-// believed to be where the transport header starts.
+// Check sees the frame's length, not its bytes. A device takes a frame with an
+// 802.1Q tag that is up to 4 bytes longer than mtu allows: for one of those mtu
+// is to be given with 4 more. The transport header of a large frame is taken to
+// be without options, so a piece may still turn out longer than the MTU by the
+// length of its options; and CsumStart is believed to be where the transport
+// header starts.
 func (o Offload) Check(frameLen, mtu int, dev Offloads) error {
 	if bad := o.check(frameLen, mtu, dev); bad != nil {
 		return bad

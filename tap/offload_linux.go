@@ -30,23 +30,40 @@ func openOffload(cfg *Config) (_ *device, err error) {
 	if err := configure(made, name, cfg); err != nil {
 		return nil, err
 	}
-	return newOffloadDevice(name, cfg.mtu(), files, cfg)
+	return newOffloadDevice(name, cfg.mtu(), files, cfg, fromUs)
 }
 
 // newOffloadDevice makes a device of queues that have virtio-net headers. The
 // files are the caller's to close if it fails.
-func newOffloadDevice(name string, mtu int, files []*os.File, cfg *Config) (_ *device, err error) {
+func newOffloadDevice(name string, mtu int, files []*os.File, cfg *Config, from origin) (_ *device, err error) {
 	d := newDevice(name, mtu, "offload", "")
+	d.from = from
+	if from == fromSomeone {
+		d.maxMTU = cfg.MTU
+	}
 	if d.offloads, d.note, err = enableOffloads(files, cfg.Without); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if from != fromUs {
+		// The interface outlives us, with what we enabled: a program that
+		// then reads it frame by frame would get large frames, and partial
+		// checksums.
+		d.leave = func() { _ = setOffloads(files, Offloads{}) }
+		defer func() {
+			if err != nil {
+				d.leave()
+			}
+		}()
 	}
 	for _, f := range files {
 		if err := d.addFile(f, true, cfg.spin()); err != nil {
 			return nil, err
 		}
 	}
-	d.monitor, err = newMonitor(name)
-	return d, err
+	if err := d.observe(files[0]); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return d, nil
 }
 
 // openQueues opens n queues of the interface called name; with no name, the
@@ -73,7 +90,7 @@ func closeAll(files []*os.File) {
 type ifreq struct {
 	name  [unix.IFNAMSIZ]byte
 	flags uint16
-	_     [22]byte
+	rest  [22]byte
 }
 
 // openQueue opens one queue with virtio-net headers. Without a name the kernel

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync/atomic"
 )
 
@@ -40,15 +41,28 @@ func Open(cfg *Config) (Device, error) {
 type device struct {
 	name     string
 	mtu      atomic.Int64
+	mtus     mtuHistory
+	maxMTU   int // mtu does not follow the interface beyond it; 0 is no limit
 	offloads Offloads
 	driver   string // for Describe
 	note     string
+	from     origin
+	leave    func() // before the files are closed: puts the interface back; or nil
 	queues   []Queue
 	counters []*counters // of each queue
 	files    []io.Closer // closing them ends the queues' reads and writes
 	monitor  *monitor    // of the kernel's end
 	closed   atomic.Bool // set first: the errors of a closed file are not all alike
 }
+
+// origin is who made the interface that a device is of.
+type origin uint8
+
+const (
+	fromUs      origin = iota // it goes when we close it
+	fromAdmin                 // it stays, and is left as it was found
+	fromSomeone               // the same, and others may have the open file too
+)
 
 func newDevice(name string, mtu int, driver, note string) *device {
 	d := &device{name: name, driver: driver, note: note}
@@ -84,10 +98,10 @@ func (d *device) Close() error {
 	if d.closed.Swap(true) {
 		return nil
 	}
-	var errs []error
-	for _, f := range d.files {
-		errs = append(errs, f.Close())
+	if d.leave != nil {
+		d.leave()
 	}
+	errs := d.closeFiles()
 	if d.monitor != nil {
 		errs = append(errs, d.monitor.Close())
 	}
@@ -95,4 +109,14 @@ func (d *device) Close() error {
 		return opError(d.name, "close", err)
 	}
 	return nil
+}
+
+// closeFiles ends the queues' reads and writes.
+func (d *device) closeFiles() (errs []error) {
+	for _, f := range d.files {
+		if err := f.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	return errs
 }

@@ -60,8 +60,10 @@ func openPlain(cfg *Config, note string) (_ *device, err error) {
 	if err := d.addFile(file, false, cfg.spin()); err != nil {
 		return nil, err
 	}
-	d.monitor, err = newMonitor(name)
-	return d, err
+	if err := d.observe(file); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return d, nil
 }
 
 // addFile gives the device the queue that an open file is.

@@ -250,7 +250,7 @@ func (q *pipeQueue) Write(bufs [][]byte, off Offload) error {
 		return opError(q.end.name, "write", err)
 	}
 	n := length(bufs)
-	if bad := off.check(n, q.end.mtu, q.end.offloads); bad != nil {
+	if bad := off.checkFrame(bufs, n, q.end.mtu, q.end.offloads); bad != nil {
 		q.counters.tx.drop(bad.cause)
 		return opError(q.end.name, "write", bad)
 	}

@@ -32,6 +32,7 @@ type fileQueue struct {
 	file     *os.File
 	conn     syscall.RawConn
 	vnet     bool
+	shared   *sharedFile // nil for a file that nobody else has
 	counters counters
 
 	rdMu  sync.Mutex // one reader at a time
@@ -49,6 +50,7 @@ type transfer struct {
 	do    func(fd uintptr) (done bool) // tryRead; nil for a write
 	ctl   func(fd uintptr)             // the write, bound once
 	hdr   [vnetHdrLen]byte
+	file  *sharedFile // the queue's
 	iov   []unix.Iovec
 	n     int
 	errno syscall.Errno
@@ -63,7 +65,10 @@ func newFileQueue(dev *device, file *os.File, vnet bool, spin time.Duration) (*f
 		return nil, err
 	}
 	q := &fileQueue{dev: dev, file: file, conn: conn, vnet: vnet, spin: spinner{limit: spin}}
-	q.rd.do = q.tryRead
+	if dev.from == fromSomeone {
+		q.shared = new(sharedFile)
+	}
+	q.rd.do, q.rd.file = q.tryRead, q.shared
 	return q, nil
 }
 
@@ -77,7 +82,7 @@ func (q *fileQueue) getWrite() *transfer {
 		q.free = q.free[:n-1]
 		return t
 	}
-	t := new(transfer)
+	t := &transfer{file: q.shared}
 	t.ctl = t.write
 	return t
 }
@@ -111,7 +116,7 @@ func (q *fileQueue) Read(bufs [][]byte) (int, Offload, error) {
 		if q.rd.errno != 0 {
 			return 0, Offload{}, q.fail("read", q.rd.errno)
 		}
-		off, n, bad := q.received(room)
+		off, n, bad := q.received(bufs, room)
 		if bad == nil {
 			q.counters.rx.pass(n)
 			return n, off, nil
@@ -122,7 +127,7 @@ func (q *fileQueue) Read(bufs [][]byte) (int, Offload, error) {
 
 // received checks what has been read: a frame, and with vnet its header. The
 // kernel is believed no more than a peer would be.
-func (q *fileQueue) received(room int) (off Offload, n int, bad *frameError) {
+func (q *fileQueue) received(bufs [][]byte, room int) (off Offload, n int, bad *frameError) {
 	n = q.rd.n
 	if q.vnet {
 		if n < vnetHdrLen {
@@ -136,7 +141,11 @@ func (q *fileQueue) received(room int) (off Offload, n int, bad *frameError) {
 	if n > room {
 		return off, n, badFrame(causeTooLarge, "more than the reader's %d bytes", room)
 	}
-	return off, n, off.check(n, q.dev.MTU(), q.dev.offloads)
+	bad = off.checkFrame(bufs, n, q.dev.MTU(), q.dev.offloads)
+	if bad != nil && bad.cause == causeTooLarge {
+		bad = off.checkFrame(bufs, n, q.dev.inboundMTU(), q.dev.offloads)
+	}
+	return off, n, bad
 }
 
 // tryRead reads if there is something to read, and otherwise spins for a
@@ -176,7 +185,7 @@ func (q *fileQueue) OnIdle(f func()) bool {
 // Write implements [Queue].
 func (q *fileQueue) Write(bufs [][]byte, off Offload) error {
 	n := length(bufs)
-	if bad := off.check(n, q.dev.MTU(), q.dev.offloads); bad != nil {
+	if bad := off.checkFrame(bufs, n, q.dev.MTU(), q.dev.offloads); bad != nil {
 		q.counters.tx.drop(bad.cause)
 		return opError(q.dev.name, "write", bad)
 	}
@@ -245,8 +254,8 @@ func (q *fileQueue) fail(op string, err error) error {
 		dir.drop(causeError)
 	case 0:
 		// Not the kernel's: the poller's, and the only thing it finds wrong
-		// with a file that is not closed is that the interface behind it was
-		// deleted.
+		// with a file that we have not closed is that the interface behind it
+		// was deleted.
 		return opError(q.dev.name, op, fmt.Errorf("%w: %w", ErrGone, err))
 	default:
 		dir.drop(causeError)
@@ -289,9 +298,13 @@ func (t *transfer) unload() {
 // eight pieces.
 func (t *transfer) call(trap, fd uintptr) {
 	for {
-		n, _, errno := unix.RawSyscall(trap, fd, uintptr(unsafe.Pointer(&t.iov[0])), uintptr(len(t.iov)))
-		t.n, t.errno = int(n), errno
-		if errno != unix.EINTR {
+		if t.file != nil {
+			t.n, t.errno = t.file.call(trap, fd, t.iov)
+		} else {
+			n, _, errno := unix.RawSyscall(trap, fd, uintptr(unsafe.Pointer(&t.iov[0])), uintptr(len(t.iov)))
+			t.n, t.errno = int(n), errno
+		}
+		if t.errno != unix.EINTR {
 			return
 		}
 	}

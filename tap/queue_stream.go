@@ -54,7 +54,7 @@ func (q *streamQueue) Read(bufs [][]byte) (int, Offload, error) {
 // Write implements [Queue].
 func (q *streamQueue) Write(bufs [][]byte, off Offload) error {
 	n := length(bufs)
-	if bad := off.check(n, q.dev.MTU(), Offloads{}); bad != nil {
+	if bad := off.checkFrame(bufs, n, q.dev.MTU(), Offloads{}); bad != nil {
 		q.counters.tx.drop(bad.cause)
 		return opError(q.dev.name, "write", bad)
 	}

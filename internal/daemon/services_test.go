@@ -143,7 +143,7 @@ func checkHTTP(t *testing.T, n *network, addr netip.Addr) {
 	}
 
 	page := get("/")
-	if text := string(page.body); page.status != http.StatusOK || !strings.Contains(text, addr.String()) || !strings.Contains(text, "chargen") {
+	if text := string(page.body); page.status != http.StatusOK || !strings.Contains(text, addr.String()) || !strings.Contains(text, "chargen") || !strings.Contains(text, "by the kernel") {
 		t.Errorf("%d, page:\n%s", page.status, text)
 	}
 

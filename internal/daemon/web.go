@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"tapstack/socketapi"
-	"tapstack/tap"
+	"tapstack/stack"
 )
 
 // The http service:
@@ -76,18 +76,20 @@ func (s *Services) serveStatus(w http.ResponseWriter, r *http.Request) {
 	st := s.stack.Stats()
 	fmt.Fprintf(t, "tapstack: a TCP/IP stack in userspace, up for %v\n", time.Since(s.started).Round(time.Second))
 	fmt.Fprintf(t, "you are %s, this is %s\n", r.RemoteAddr, r.Context().Value(http.LocalAddrContextKey))
-	counters := make(map[string]tap.Stats)
+	counters := make(map[string]stack.NICStats)
 	for _, n := range st.NICs {
-		counters[n.Name] = n.Device
+		counters[n.Name] = n
 	}
 	for _, n := range s.stack.NICs() {
-		dev := counters[n.Name()]
+		dev := counters[n.Name()].Device
 		fmt.Fprintf(t, "\nNIC %s\tMTU %d\t%s\n", n.Name(), n.MTU(), n.HardwareAddr())
 		for _, a := range n.Addresses() {
 			fmt.Fprintf(t, "  address\t%s\n", a)
 		}
 		fmt.Fprintf(t, "  received\t%d frames\t%d bytes\t%d dropped\n", dev.RxFrames, dev.RxBytes, dev.RxDrops.Total())
 		fmt.Fprintf(t, "  sent\t%d frames\t%d bytes\t%d dropped\n", dev.TxFrames, dev.TxBytes, dev.TxDrops.Total())
+		fmt.Fprintf(t, "  by the kernel\t%d dropped before we had them\t%d after\n",
+			counters[n.Name()].KernelDropsIn, counters[n.Name()].KernelDropsOut)
 	}
 	fmt.Fprintf(t, "\nTCP\t%d established\t%d accepted\t%d dialled\n", st.TCP.Established, st.TCP.PassiveOpens, st.TCP.ActiveOpens)
 	fmt.Fprintf(t, "  segments\t%d received\t%d sent\t%d sent again\n", st.TCP.SegmentsReceived, st.TCP.SegmentsSent, st.TCP.Retransmits)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/gopacket/gopacket/layers"
 )
@@ -29,9 +30,9 @@ type blocks struct {
 	// Of the current section:
 	bigEndian  bool
 	order      binary.ByteOrder // nil before the first
-	interfaces int
-	ifaceBytes int    // of their blocks
-	snapLen    uint32 // of the first
+	clocks     []clock          // of its interfaces
+	ifaceBytes int              // of their blocks
+	snapLen    uint32           // of the first
 }
 
 // Block types (4 and 11.1).
@@ -184,9 +185,9 @@ func (b *blocks) check(kind uint32) error {
 	options := body[fixedLen[kind]:]
 	switch kind {
 	case blockSection:
-		b.interfaces, b.ifaceBytes = 0, 0
+		b.clocks, b.ifaceBytes = b.clocks[:0], 0
 	case blockInterface:
-		if err := b.addInterface(); err != nil {
+		if err := b.addInterface(options); err != nil {
 			return err
 		}
 	case blockSimple:
@@ -210,18 +211,21 @@ func (b *blocks) check(kind uint32) error {
 	return b.checkOptions(options)
 }
 
-func (b *blocks) addInterface() error {
+func (b *blocks) addInterface(options []byte) error {
 	link := layers.LinkType(b.order.Uint16(b.block[8:]))
 	if link != layers.LinkTypeEthernet {
 		return linkTypeError(link)
 	}
-	if b.interfaces == 0 {
+	if len(b.clocks) == 0 {
 		b.snapLen = b.order.Uint32(b.block[12:])
 	}
-	b.interfaces++
+	if err := b.checkOptions(options); err != nil {
+		return err
+	}
+	b.clocks = append(b.clocks, b.clock(options))
 	b.ifaceBytes += len(b.block)
 	if b.ifaceBytes > maxInterfaces {
-		return fmt.Errorf("the descriptions of %d interfaces exceed %d bytes", b.interfaces, maxInterfaces)
+		return fmt.Errorf("the descriptions of %d interfaces exceed %d bytes", len(b.clocks), maxInterfaces)
 	}
 	return nil
 }
@@ -229,8 +233,8 @@ func (b *blocks) addInterface() error {
 // checkFrame returns what follows the n bytes of a frame.
 func (b *blocks) checkFrame(iface, n uint32, body []byte) (options []byte, err error) {
 	switch {
-	case int64(iface) >= int64(b.interfaces):
-		return nil, fmt.Errorf("frame of interface %d, there are %d", iface, b.interfaces)
+	case int64(iface) >= int64(len(b.clocks)):
+		return nil, fmt.Errorf("frame of interface %d, there are %d", iface, len(b.clocks))
 	case n > maxCapture:
 		return nil, fmt.Errorf("frame of %d bytes: the limit is %d", n, maxCapture)
 	case pad4(int(n)) > len(body):
@@ -253,6 +257,39 @@ func (b *blocks) checkOptions(options []byte) error {
 		options = options[4+pad4(length):]
 	}
 	return nil
+}
+
+// clock is what the checked options of an interface say.
+func (b *blocks) clock(options []byte) clock {
+	const resolution, offset = 9, 14
+	c := microseconds
+	for len(options) > 0 {
+		code, length := b.order.Uint16(options), int(b.order.Uint16(options[2:]))
+		switch value := options[4:]; {
+		case code == 0:
+			return c
+		case code == resolution && length >= 1:
+			c.resolution = value[0]
+		case code == offset && length >= 8:
+			c.offset = int64(b.order.Uint64(value))
+		}
+		options = options[4+pad4(length):]
+	}
+	return c
+}
+
+// time is the current block's, which is one of a frame; zero if it has none.
+func (b *blocks) time() time.Time {
+	switch b.order.Uint32(b.block) {
+	case blockPacket, blockEnhanced:
+	default:
+		return time.Time{}
+	}
+	iface := b.order.Uint32(b.block[8:])
+	if b.order.Uint32(b.block) == blockPacket {
+		iface = uint32(b.order.Uint16(b.block[8:]))
+	}
+	return b.clocks[iface].time(uint64(b.order.Uint32(b.block[12:]))<<32 | uint64(b.order.Uint32(b.block[16:])))
 }
 
 // grow is b with n bytes, its first ones kept.

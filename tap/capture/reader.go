@@ -155,6 +155,7 @@ func newPcapng(in *input) (next func() (Frame, error)) {
 			return Frame{}, b.errorFor(err)
 		}
 		f := frame(data, ci)
+		f.Time = b.time()
 		f.setOptions(&opts, b.bigEndian)
 		if iface, err := ng.Interface(ci.InterfaceIndex); err == nil {
 			f.Interface = iface.Name
