@@ -23,7 +23,8 @@ import (
 // descriptor would give EBADF. Once the stack has ended every call returns
 // [stack.Stack.Err].
 //
-// Methods are safe for concurrent use. Two receives at the same time take what
+// A nil Socket, and one that NewSocket has not made, returns EINVAL. Methods are
+// safe for concurrent use. Two receives at the same time take what
 // there is one after the other, and so do two sends.
 type Socket struct {
 	stack *stack.Stack
@@ -151,6 +152,9 @@ func (so *Socket) tcp() *tcp.Endpoint {
 // with the stack's own reason when that has ended: gVisor has as many answers
 // as it has endpoints to give then.
 func (so *Socket) use() error {
+	if so == nil || so.ep == nil {
+		return errNil
+	}
 	for {
 		n := so.users.Load()
 		if n == 0 || so.closing.Load() {
@@ -186,6 +190,9 @@ func (so *Socket) Abort() error { return so.close(tcpip.Endpoint.Abort) }
 // that is done. before, if not nil, is called on ep first. Only the first call
 // does all this. Nobody inside blocks any more, so the wait is short.
 func (so *Socket) close(before func(tcpip.Endpoint)) error {
+	if so == nil || so.ep == nil {
+		return errNil
+	}
 	so.mu.Lock()
 	if so.closed != nil {
 		so.mu.Unlock()

@@ -91,7 +91,7 @@ func (c *TCPConn) waitSent(ctx context.Context, done func(*tcpState) bool) error
 		if st.open() || st.state == TimeWait {
 			return done(&st), nil
 		}
-		if st.failed {
+		if st.failed || st.resetAfterFIN() || c.so.lastErrno.Load() != 0 {
 			return false, inCall("wait", c.so.failure(&st))
 		}
 		return true, nil // both FINs were acknowledged, so everything before was
@@ -102,6 +102,9 @@ func (c *TCPConn) waitSent(ctx context.Context, done func(*tcpState) bool) error
 func (so *Socket) failure(st *tcpState) error {
 	if errno := so.lastErrno.Load(); errno != 0 {
 		return syscall.Errno(errno)
+	}
+	if st.resetAfterFIN() {
+		return syscall.EPIPE
 	}
 	if st.err != nil {
 		return so.errno(st.err)

@@ -28,13 +28,17 @@ func (w *waiting) register() {
 	clock := w.so.stack.Clock()
 	w.rd.init(clock, w.so.queue)
 	w.wr.init(clock, w.so.queue)
-	w.entry.Init(w, allEvents)
+	w.entry.Init((*wakener)(w), allEvents)
 	w.so.queue.EventRegister(&w.entry)
 }
 
+// wakener is waiting as gVisor's waiter sees it: the types that embed waiting do
+// not get NotifyEvent.
+type wakener waiting
+
 // NotifyEvent implements waiter.EventListener. gVisor calls it from its TCP
 // processors, with locks held: it sets tokens and does nothing else.
-func (w *waiting) NotifyEvent(mask waiter.EventMask) {
+func (w *wakener) NotifyEvent(mask waiter.EventMask) {
 	if mask&(waiter.ReadableEvents|waiter.EventErr|waiter.EventHUp|waiter.EventRdHUp) != 0 {
 		w.rd.notify()
 	}
@@ -134,6 +138,11 @@ func (w *waiting) until(ctx context.Context, sd *side, done func() (bool, error)
 		}
 	}
 }
+
+// resetAfterFIN reports whether a reset came in CLOSE-WAIT, until somebody was
+// told. Like Linux gVisor then calls the connection closed, and EPIPE is the
+// error (Endpoint.handleReset), but its state says nothing of it.
+func (st *tcpState) resetAfterFIN() bool { return !st.failed && st.state == Closed && st.err != nil }
 
 // waitErr is the error of a wait that its context ended: one that is both the
 // context's and os.ErrDeadlineExceeded when time ran out.
