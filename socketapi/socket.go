@@ -222,13 +222,16 @@ func (so *Socket) errno(err tcpip.Error) error {
 	errno := stack.Errno(err)
 	if ep := so.tcp(); ep != nil && ep.EndpointState() == tcp.StateError {
 		switch errno {
-		case syscall.EPIPE, syscall.ENOTCONN, syscall.EINVAL:
-			// What a call says of a connection whose end was told already.
+		case syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.ECONNABORTED, syscall.ETIMEDOUT,
+			syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.EHOSTDOWN:
+			// gVisor keeps what ended the connection twice and forgets one
+			// (Endpoint.hardError, lastError). The first told counts: gVisor
+			// says ECONNABORTED to who connects again.
+			if so.lastErrno.CompareAndSwap(0, uint32(errno)) {
+				_ = ep.LastError()
+			}
 		default:
-			so.lastErrno.Store(uint32(errno))
-			// gVisor keeps the error twice and forgets one (Endpoint.hardError,
-			// DefaultSocketOptions' lastError).
-			_ = ep.LastError()
+			// Of the call, and perhaps of the moment before: EINPROGRESS.
 		}
 	}
 	return errno
