@@ -194,3 +194,23 @@ func netAddrPort(addr net.Addr) (netip.AddrPort, error) {
 	}
 	return netip.AddrPort{}, &net.AddrError{Err: "missing or unusable address", Addr: fmt.Sprint(addr)}
 }
+
+// nicName is the name of a NIC of s, "" if it has gone.
+func nicName(s *stack.Stack, id tcpip.NICID) string {
+	for _, n := range s.NICs() {
+		if n.ID() == id {
+			return n.Name()
+		}
+	}
+	return ""
+}
+
+// nicID is the NIC of s with a name.
+func nicID(s *stack.Stack, name string) (tcpip.NICID, bool) {
+	for _, n := range s.NICs() {
+		if n.Name() == name {
+			return n.ID(), true
+		}
+	}
+	return 0, false
+}

@@ -59,7 +59,7 @@ func (p *probe) matrix(base, port string) {
 func (p *probe) timeWait(l tcpListener) {
 	c := p.dial("tcp", l.Addr().String())
 	s := p.accept(l)
-	p.must(s.(tcpConn).CloseWrite())
+	p.must(s.CloseWrite())
 	p.see("FIN: %s", rw(c.Read(make([]byte, 1))))
 	p.must(c.Close())
 	p.see("FIN: %s", rw(s.Read(make([]byte, 1))))

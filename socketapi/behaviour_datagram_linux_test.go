@@ -227,16 +227,16 @@ var datagramErrorRows = []row{
 		name:    "write to IPv6 over IPv4",
 		differs: "package net looks at the address before the kernel does, and has no errno; ours is the EAFNOSUPPORT that sendto(2) would give",
 		run: func(p *probe) {
-			a, b := p.udps()
+			a, _ := p.udps()
 			p.see("bound: %s", rw(a.WriteToUDPAddrPort([]byte("x"), netip.AddrPortFrom(b6.Addr(), 9))))
-			b = p.packet(p.b, "udp4", ":0")
+			b := p.packet(p.b, "udp4", ":0")
 			p.see("unbound: %s", rw(b.WriteToUDPAddrPort([]byte("x"), netip.AddrPortFrom(a6.Addr(), 9))))
 		},
 	},
 	{name: "write to IPv4 over IPv6", run: func(p *probe) {
-		a, b := p.udps(true)
+		a, _ := p.udps(true)
 		p.see("bound: %s", rw(a.WriteToUDPAddrPort([]byte("x"), netip.AddrPortFrom(b4.Addr(), 9))))
-		b = p.packet(p.b, "udp6", ":0")
+		b := p.packet(p.b, "udp6", ":0")
 		p.see("unbound: %s", rw(b.WriteToUDPAddrPort([]byte("x"), netip.AddrPortFrom(a4.Addr(), 9))))
 	}},
 	{name: "write without a route", run: func(p *probe) {

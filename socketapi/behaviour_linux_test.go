@@ -150,11 +150,11 @@ func verdict(err error) string {
 }
 
 func core(err error) string {
-	for _, known := range []error{net.ErrClosed, context.Canceled, context.DeadlineExceeded, os.ErrDeadlineExceeded, net.ErrWriteToConnected, io.ErrUnexpectedEOF} {
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = os.ErrDeadlineExceeded // std has two names for it
+	}
+	for _, known := range []error{net.ErrClosed, context.Canceled, os.ErrDeadlineExceeded, net.ErrWriteToConnected, io.ErrUnexpectedEOF} {
 		if errors.Is(err, known) {
-			if known == context.DeadlineExceeded {
-				known = os.ErrDeadlineExceeded
-			}
 			return "<" + known.Error() + ">"
 		}
 	}

@@ -320,6 +320,37 @@ var resetRows = []row{
 		p.see("read: %s", got(s, 3))
 		p.see("read: %s", rw(s.Read(make([]byte, 1))))
 	}},
+	{name: "reset in FIN-WAIT-2", run: func(p *probe) {
+		c, s := p.conns()
+		p.must(c.CloseWrite())
+		p.see("read: %s", rw(s.Read(make([]byte, 1))))
+		p.must(s.SetLinger(0))
+		p.must(s.Close())
+		p.see("read: %s", rw(c.Read(make([]byte, 1))))
+		p.see("read: %s", rw(c.Read(make([]byte, 1))))
+		p.see("write: %s", rw(c.Write([]byte("x"))))
+	}},
+	{name: "reset in CLOSE-WAIT", run: func(p *probe) {
+		c, s := p.conns()
+		p.must(s.CloseWrite())
+		p.see("read: %s", rw(c.Read(make([]byte, 1))))
+		p.must(s.SetLinger(0))
+		p.must(s.Close())
+		p.until(p.a, c, socketapi.EventErr)
+		p.see("write: %s", rw(c.Write([]byte("x"))))
+		p.see("write: %s", rw(c.Write([]byte("x"))))
+		p.see("read: %s", rw(c.Read(make([]byte, 1))))
+	}},
+	{name: "reset in CLOSE-WAIT, told by read", run: func(p *probe) {
+		c, s := p.conns()
+		p.must(s.CloseWrite())
+		p.see("read: %s", rw(c.Read(make([]byte, 1))))
+		p.must(s.SetLinger(0))
+		p.must(s.Close())
+		p.until(p.a, c, socketapi.EventErr)
+		p.see("read: %s", rw(c.Read(make([]byte, 1))))
+		p.see("write: %s", rw(c.Write([]byte("x"))))
+	}},
 	{name: "linger off again", run: func(p *probe) {
 		c, s := p.conns()
 		p.must(c.SetLinger(0))

@@ -58,10 +58,10 @@ type ReceiveBuffer struct {
 // Close: what was written before is still on its way. Both are zero for a
 // socket that is not TCP.
 func (so *Socket) Buffers() (SendBuffer, ReceiveBuffer) {
-	ep := so.tcp()
-	if ep == nil {
+	if so == nil || so.tcp() == nil {
 		return SendBuffer{}, ReceiveBuffer{}
 	}
+	ep := so.tcp()
 	snd, rcv := buffersOf(ep)
 	snd.LowWater, rcv.LowWater = int(so.notsentLowat.Load()), so.lowat(math.MaxInt)
 	snd.HighWater = raise(&so.sndHigh, snd.Queued)

@@ -79,7 +79,7 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	if err == nil && k == ping {
 		err = net.UnknownNetworkError(network)
 	}
-	if err == nil && d.Stack == nil {
+	if err == nil && (d == nil || d.Stack == nil) {
 		err = errInvalid("socket")
 	}
 	if err != nil {

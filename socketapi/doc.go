@@ -18,7 +18,7 @@
 // The path of a byte written, and of one received:
 //
 //	TCPConn.Write -> wait for room -> Socket.sendStream -> tcp.Endpoint.Write (the one copy) -> TCP output
-//	TCP processor -> waiter -> waiting.NotifyEvent -> TCPConn.Read -> Socket.recvStream -> tcp.Endpoint.Read (the one copy)
+//	TCP processor -> waiter -> wakener.NotifyEvent -> TCPConn.Read -> Socket.recvStream -> tcp.Endpoint.Read (the one copy)
 //
 // Errors of a Socket are bare errnos. Those of the other types are package net's, all the way down: *net.OpError, around
 // *os.SyscallError, around syscall.Errno. Bare io.EOF comes only after a FIN;

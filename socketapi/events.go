@@ -105,7 +105,12 @@ func (so *Socket) readyStream(ep *tcp.Endpoint) Events {
 			return EventIn | EventOut | EventHup | EventRdHup // somebody was told
 		}
 		return EventIn | EventOut | EventErr | EventHup | EventRdHup
-	case tcp.StateClose, tcp.StateTimeWait:
+	case tcp.StateClose:
+		if st := engine.Read(ep); resetAfterFIN(&st) {
+			return EventIn | EventOut | EventErr | EventHup | EventRdHup
+		}
+		return EventIn | EventOut | EventHup | EventRdHup | EventAcked
+	case tcp.StateTimeWait:
 		return EventIn | EventOut | EventHup | EventRdHup | EventAcked
 	default:
 		return so.readyOpen(ep)

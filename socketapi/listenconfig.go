@@ -125,7 +125,7 @@ func (lc *ListenConfig) open(ctx context.Context, so *Socket, k kind, network, a
 
 // openAt makes a socket and binds it, or closes it.
 func (lc *ListenConfig) openAt(so *Socket, k kind, f family, ap netip.AddrPort) error {
-	if lc.Stack == nil {
+	if lc == nil || lc.Stack == nil {
 		return errInvalid("socket")
 	}
 	if err := so.open(lc.Stack, k, f); err != nil {

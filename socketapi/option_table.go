@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
+
+	"tapstack/socketapi/internal/engine"
 )
 
 // optionTable has a row for every option. It is filled at start because its
@@ -24,7 +26,7 @@ func init() {
 		SO_BROADCAST:  boolean("SO_BROADCAST", any_, (*tcpip.SocketOptions).GetBroadcast, (*tcpip.SocketOptions).SetBroadcast),
 		SO_TIMESTAMP:  flagOption("SO_TIMESTAMP", any_, flagTimestamp),
 		SO_NO_CHECK:   boolean("SO_NO_CHECK", datagrams4, (*tcpip.SocketOptions).GetNoChecksum, (*tcpip.SocketOptions).SetNoChecksum),
-		SO_ERROR:      readOnly("SO_ERROR", any_, func(so *Socket) int { return errnoOf(so.errno(so.ep.LastError())) }),
+		SO_ERROR:      readOnly("SO_ERROR", any_, (*Socket).pendingErrno),
 		SO_TYPE:       readOnly("SO_TYPE", any_, func(so *Socket) int { return map[bool]int{true: 1, false: 2}[so.kind == stream] }),
 		SO_PROTOCOL:   readOnly("SO_PROTOCOL", any_, (*Socket).protocol),
 		SO_DOMAIN:     readOnly("SO_DOMAIN", any_, func(so *Socket) int { return map[bool]int{true: 10, false: 2}[so.v6] }),
@@ -215,6 +217,17 @@ func (so *Socket) protocol() int {
 	default:
 		return 1
 	}
+}
+
+// pendingErrno is SO_ERROR.
+func (so *Socket) pendingErrno() int {
+	if ep := so.tcp(); ep != nil {
+		if st := engine.Read(ep); resetAfterFIN(&st) && ep.LastError() != nil {
+			so.lastErrno.Store(uint32(syscall.EPIPE))
+			return int(syscall.EPIPE)
+		}
+	}
+	return errnoOf(so.errno(so.ep.LastError()))
 }
 
 // getMaxSeg is what was asked for before the handshake, and what it came to

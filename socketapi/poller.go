@@ -103,6 +103,14 @@ func (p *Poller) signal() {
 	}
 }
 
+// socketOf is the socket of x, nil without one.
+func socketOf(x Pollable) *Socket {
+	if x == nil {
+		return nil
+	}
+	return x.Socket()
+}
+
 // Add registers a socket for the events in want; EventErr and EventHup are
 // always reported too. What it is ready for already is reported by the next
 // Wait. A socket leaves the poller when it is closed.
@@ -110,10 +118,10 @@ func (p *Poller) signal() {
 // Errors: EEXIST for a socket that is registered, net.ErrClosed for one that is
 // closed or after Close.
 func (p *Poller) Add(x Pollable, want Events, mode Mode, data any) error {
-	so := x.Socket()
-	if so == nil {
+	if p == nil {
 		return errNil
 	}
+	so := socketOf(x)
 	// The use keeps it from being closed until it is registered.
 	if err := so.use(); err != nil {
 		return err
@@ -138,7 +146,10 @@ func (p *Poller) Add(x Pollable, want Events, mode Mode, data any) error {
 // Modify changes what a registered socket is asked for and, after OneShot, arms
 // it again. ENOENT for a socket that is not registered.
 func (p *Poller) Modify(x Pollable, want Events, mode Mode, data any) error {
-	so := x.Socket()
+	if p == nil {
+		return errNil
+	}
+	so := socketOf(x)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r := p.members[so]
@@ -153,7 +164,10 @@ func (p *Poller) Modify(x Pollable, want Events, mode Mode, data any) error {
 // Remove takes a socket out; no Wait that begins afterwards reports it. ENOENT
 // for one that is not registered.
 func (p *Poller) Remove(x Pollable) error {
-	so := x.Socket()
+	if p == nil {
+		return errNil
+	}
+	so := socketOf(x)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r := p.members[so]
@@ -173,6 +187,9 @@ func (p *Poller) remove(r *registration) {
 
 // Len is the number of registered sockets.
 func (p *Poller) Len() int {
+	if p == nil {
+		return 0
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.members)
@@ -185,6 +202,9 @@ func (p *Poller) Len() int {
 // context.DeadlineExceeded and os.ErrDeadlineExceeded; EINVAL without room in
 // events.
 func (p *Poller) Wait(ctx context.Context, events []Event) (int, error) {
+	if p == nil {
+		return 0, errNil
+	}
 	if len(events) == 0 {
 		return 0, syscall.EINVAL
 	}
@@ -203,10 +223,18 @@ func (p *Poller) Wait(ctx context.Context, events []Event) (int, error) {
 
 // C receives when Poll may find something: the poller in a select. It may
 // receive once too often, never too rarely.
-func (p *Poller) C() <-chan struct{} { return p.wake }
+func (p *Poller) C() <-chan struct{} {
+	if p == nil {
+		return nil
+	}
+	return p.wake
+}
 
 // Poll is Wait without waiting: 0 if no socket is ready.
 func (p *Poller) Poll(events []Event) (int, error) {
+	if p == nil {
+		return 0, errNil
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -302,6 +330,9 @@ func (p *Poller) look(r *registration) (Event, bool) {
 // Close takes all sockets out and ends every Wait with net.ErrClosed. The
 // sockets stay open. A second Close returns net.ErrClosed.
 func (p *Poller) Close() error {
+	if p == nil {
+		return errNil
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {

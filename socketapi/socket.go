@@ -24,7 +24,8 @@ import (
 // descriptor would give EBADF. Once the stack has ended every call returns
 // [stack.Stack.Err], which then is net.ErrClosed too.
 //
-// Methods are safe for concurrent use. Two receives at the same time take what
+// A nil Socket, and one that NewSocket has not made, returns EINVAL. Methods are
+// safe for concurrent use. Two receives at the same time take what
 // there is one after the other, and so do two sends.
 type Socket struct {
 	stack *stack.Stack
@@ -154,6 +155,9 @@ func (so *Socket) tcp() *tcp.Endpoint {
 // with the stack's own reason when that has ended: gVisor has as many answers
 // as it has endpoints to give then.
 func (so *Socket) use() error {
+	if so == nil || so.ep == nil {
+		return errNil
+	}
 	for {
 		n := so.users.Load()
 		if n == 0 || so.closing.Load() {
@@ -189,6 +193,9 @@ func (so *Socket) Abort() error { return so.close(tcpip.Endpoint.Abort) }
 // that is done. before, if not nil, is called on ep first. Only the first call
 // does all this. Nobody inside blocks any more, so the wait is short.
 func (so *Socket) close(before func(tcpip.Endpoint)) error {
+	if so == nil || so.ep == nil {
+		return errNil
+	}
 	so.mu.Lock()
 	if so.closed != nil {
 		so.mu.Unlock()
@@ -218,13 +225,16 @@ func (so *Socket) errno(err tcpip.Error) error {
 	errno := stack.Errno(err)
 	if ep := so.tcp(); ep != nil && ep.EndpointState() == tcp.StateError {
 		switch errno {
-		case syscall.EPIPE, syscall.ENOTCONN, syscall.EINVAL:
-			// What a call says of a connection whose end was told already.
+		case syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.ECONNABORTED, syscall.ETIMEDOUT,
+			syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.EHOSTDOWN:
+			// gVisor keeps what ended the connection twice and forgets one
+			// (Endpoint.hardError, lastError). The first told counts: gVisor
+			// says ECONNABORTED to who connects again.
+			if so.lastErrno.CompareAndSwap(0, uint32(errno)) {
+				_ = ep.LastError()
+			}
 		default:
-			so.lastErrno.Store(uint32(errno))
-			// gVisor keeps the error twice and forgets one (Endpoint.hardError,
-			// DefaultSocketOptions' lastError).
-			_ = ep.LastError()
+			// Of the call, and perhaps of the moment before: EINPROGRESS.
 		}
 	}
 	return errno

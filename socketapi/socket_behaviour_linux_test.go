@@ -262,6 +262,21 @@ var pollRows = []sockRow{
 		p.see("recv: %s", received(c, 1, 0))
 		p.see("send: %s", rw(c.SendTo([]byte("x"), 0, none)))
 	}},
+	{name: "poll: reset in CLOSE-WAIT", run: func(p *sockProbe) {
+		c, s := p.pair()
+		p.must(s.Shutdown(socketapi.ShutWR))
+		p.ready(c, socketapi.EventRdHup)
+		p.must(s.SetLinger(0))
+		p.must(s.Close())
+		p.ready(c, socketapi.EventErr)
+		p.see("%v", c.Ready())
+		for range 2 {
+			e, err := c.Option(socketapi.SO_ERROR)
+			p.see("SO_ERROR %d %v, %v", e, err, c.Ready())
+		}
+		p.see("recv: %s", received(c, 1, 0))
+		p.see("send: %s", rw(c.SendTo([]byte("x"), 0, none)))
+	}},
 	{name: "poll: full send buffer", run: func(p *sockProbe) {
 		c, s := p.pair(func(l sock) { p.must(l.SetOption(socketapi.SO_RCVBUF, 4096)) })
 		p.must(c.SetOption(socketapi.SO_SNDBUF, 4096))

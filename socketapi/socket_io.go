@@ -8,8 +8,6 @@ import (
 	"syscall"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
-
-	"tapstack/stack"
 )
 
 // receiver and sender are what a call of each direction works with, kept so
@@ -410,24 +408,4 @@ func (so *Socket) sendable(c *Control) (out tcpip.SendableControlMessages, err e
 		}
 	}
 	return out, nil
-}
-
-// nicName is the name of a NIC of s, "" if it has gone.
-func nicName(s *stack.Stack, id tcpip.NICID) string {
-	for _, n := range s.NICs() {
-		if n.ID() == id {
-			return n.Name()
-		}
-	}
-	return ""
-}
-
-// nicID is the NIC of s with a name.
-func nicID(s *stack.Stack, name string) (tcpip.NICID, bool) {
-	for _, n := range s.NICs() {
-		if n.Name() == name {
-			return n.ID(), true
-		}
-	}
-	return 0, false
 }

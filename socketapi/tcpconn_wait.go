@@ -81,7 +81,7 @@ func (c *TCPConn) WaitAcked(ctx context.Context) error {
 		return errNil
 	}
 	st := c.so.look()
-	if st.State == tcp.StateError {
+	if st.State == tcp.StateError || resetAfterFIN(&st) {
 		// What was in the send buffer is gone with it.
 		return c.opErr("wait", c.checkOpen(&st))
 	}
@@ -98,7 +98,7 @@ func (c *TCPConn) waitSent(ctx context.Context, try func(*engine.State) (done, l
 		c.so.watchSent() // before the look, so that nothing is missed
 		st := c.so.look()
 		done, lost := try(&st)
-		if !done && lost {
+		if !done && lost || resetAfterFIN(&st) {
 			return false, inCall("wait", c.so.failure(&st))
 		}
 		return done, nil
@@ -117,6 +117,9 @@ func (c *TCPConn) checkOpen(st *engine.State) error {
 func (so *Socket) failure(st *engine.State) error {
 	if errno := so.lastErrno.Load(); errno != 0 {
 		return syscall.Errno(errno)
+	}
+	if resetAfterFIN(st) {
+		return syscall.EPIPE
 	}
 	if st.HardError != nil {
 		return so.errno(st.HardError)

@@ -253,7 +253,7 @@ func (c *UDPConn) RemoteAddr() net.Addr {
 // ReceiveBuffer looks at the socket's receive buffer. Datagrams that find it
 // full are lost; Dropped counts them.
 func (c *UDPConn) ReceiveBuffer() UDPReceiveBuffer {
-	if c == nil {
+	if c == nil || !c.valid() {
 		return UDPReceiveBuffer{}
 	}
 	return udpBuffer(c.so.ep)

@@ -28,13 +28,17 @@ func (w *waiting) register() {
 	clock := w.so.stack.Clock()
 	w.rd.init(clock, w.so.queue)
 	w.wr.init(clock, w.so.queue)
-	w.entry.Init(w, allEvents)
+	w.entry.Init((*wakener)(w), allEvents)
 	w.so.queue.EventRegister(&w.entry)
 }
 
+// wakener is waiting as gVisor's waiter sees it: the types that embed waiting do
+// not get NotifyEvent.
+type wakener waiting
+
 // NotifyEvent implements waiter.EventListener. gVisor calls it from its TCP
 // processors, with locks held: it sets tokens and does nothing else.
-func (w *waiting) NotifyEvent(mask waiter.EventMask) {
+func (w *wakener) NotifyEvent(mask waiter.EventMask) {
 	if mask&(waiter.ReadableEvents|waiter.EventErr|waiter.EventHUp|waiter.EventRdHUp) != 0 {
 		w.rd.notify()
 	}

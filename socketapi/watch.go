@@ -25,6 +25,13 @@ func open(st *engine.State) bool {
 // sndOpen reports whether the connection takes more to send.
 func sndOpen(st *engine.State) bool { return open(st) && !st.Snd.Closed }
 
+// resetAfterFIN reports whether a reset came in CLOSE-WAIT, until somebody was
+// told. Like Linux gVisor then calls the connection closed, and EPIPE is the
+// error (Endpoint.handleReset), but its state says nothing of it.
+func resetAfterFIN(st *engine.State) bool {
+	return st.State == tcp.StateClose && st.HardError != nil
+}
+
 // watched is what is called after each segment of a connection that somebody
 // looks at closely: it costs about a microsecond each.
 const (
