@@ -2,10 +2,12 @@ package socketapi_test
 
 import (
 	"encoding/json"
+	"io"
 	"testing"
 
 	"tapstack/socketapi"
 	"tapstack/socketapi/holdup"
+	"tapstack/tap"
 )
 
 // TestInfo: what is known is told, and what is not is absent.
@@ -91,4 +93,22 @@ func TestHoldup(t *testing.T) {
 	if _, ok := w.Holdup(); ok {
 		t.Error("still accounted for")
 	}
+}
+
+// TestHoldupDevice: time that frames wait in the device is the device's.
+func TestHoldupDevice(t *testing.T) {
+	da, db := tap.Pipe(&tap.PipeConfig{QueueLen: 1})
+	a, b := host(t, da, nil, a4), host(t, db, nil, b4)
+	w, r := connect(t, a, b, b4.Addr())
+	if err := w.SetAccounting(true); err != nil {
+		t.Fatal(err)
+	}
+	go func() { _, _ = io.Copy(io.Discard, r) }()
+	eventually(t, "the device has held it up", func() bool {
+		if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+			t.Fatal(err)
+		}
+		h, _ := w.Holdup()
+		return h.DeviceLimited > h.Watched/100
+	})
 }

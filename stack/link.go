@@ -13,6 +13,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
@@ -42,6 +43,7 @@ type link struct {
 	unvouched sync.RWMutex
 	verify    atomic.Bool
 
+	clock   tcpip.Clock    // of what waits for the device
 	readers sync.WaitGroup // and the watcher
 	up      atomic.Bool    // the system's end of the link
 	closing atomic.Bool
@@ -69,7 +71,8 @@ func newLink(dev tap.Device, addr tcpip.LinkAddress, onDead func(error)) *link {
 	o := dev.Offloads()
 	l := &link{
 		dev: dev, queues: dev.Queues(), seed: maphash.MakeSeed(), onDead: onDead,
-		csum: o.Csum,
+		clock: tcpip.NewStdClock(),
+		csum:  o.Csum,
 		// gVisor asks once for both families.
 		tso: o.Csum && o.TSO4 && o.TSO6,
 	}
@@ -230,7 +233,7 @@ func (l *link) write(pkt *netstack.PacketBuffer) tcpip.Error {
 	if a := l.acks[n]; a != nil && a.take(pkt, s.bufs, off, int(l.mtu.Load())) {
 		return nil // waits for the answer
 	}
-	switch err := l.queues[n].Write(s.bufs, off); {
+	switch err := l.send(n, pkt.Owner, s.bufs, off); {
 	case err == nil:
 		return nil
 	case errors.Is(err, tap.ErrFull):
@@ -243,6 +246,24 @@ func (l *link) write(pkt *netstack.PacketBuffer) tcpip.Error {
 		// pulled cable does.
 		return nil
 	}
+}
+
+// deviceWaiter is a packet's owner who wants to know how long the device keeps
+// its packets: an account that socketapi keeps of what holds a connection up.
+type deviceWaiter interface {
+	DeviceWaited(d time.Duration)
+}
+
+// send writes a frame to a queue.
+func (l *link) send(n uint32, owner tcpip.PacketOwner, bufs [][]byte, off tap.Offload) error {
+	w, watched := owner.(deviceWaiter)
+	if !watched {
+		return l.queues[n].Write(bufs, off)
+	}
+	start := l.clock.NowMonotonic()
+	err := l.queues[n].Write(bufs, off)
+	w.DeviceWaited(l.clock.NowMonotonic().Sub(start))
+	return err
 }
 
 // outgoing says what the device is to do with a packet, from what gVisor asks
