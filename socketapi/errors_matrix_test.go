@@ -22,9 +22,9 @@ var methods = map[string]struct {
 	call func(ctx context.Context, c *socketapi.TCPConn) error
 }{
 	"Read":    {"read", func(_ context.Context, c *socketapi.TCPConn) error { _, err := c.Read(make([]byte, 1)); return err }},
-	"WriteTo": {"read", func(_ context.Context, c *socketapi.TCPConn) error { _, err := c.WriteTo(io.Discard); return err }},
+	"WriteTo": {"writeto", func(_ context.Context, c *socketapi.TCPConn) error { _, err := c.WriteTo(io.Discard); return err }},
 	"Write":   {"write", func(_ context.Context, c *socketapi.TCPConn) error { _, err := c.Write([]byte("x")); return err }},
-	"ReadFrom": {"write", func(_ context.Context, c *socketapi.TCPConn) error {
+	"ReadFrom": {"readfrom", func(_ context.Context, c *socketapi.TCPConn) error {
 		_, err := c.ReadFrom(bytes.NewReader([]byte("x")))
 		return err
 	}},

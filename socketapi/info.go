@@ -62,7 +62,10 @@ type ConnInfo struct {
 // Info looks at a TCP socket (TCP_INFO). It may be asked after Close. ENOPROTOOPT
 // for others.
 func (so *Socket) Info() (Info, error) {
-	if so.kind != stream || so.ep == nil {
+	if so == nil || so.ep == nil {
+		return Info{}, errNil
+	}
+	if so.kind != stream {
 		return Info{}, syscall.ENOPROTOOPT
 	}
 	st := so.look()

@@ -102,21 +102,22 @@ func (c *TCPConn) Read(p []byte) (int, error) {
 // Errors: EPIPE after CloseWrite, ECONNRESET, ETIMEDOUT; net.ErrClosed;
 // os.ErrDeadlineExceeded. The count says how much of p was taken before.
 func (c *TCPConn) Write(p []byte) (int, error) {
-	n, err := c.write(p, nil)
+	n, err := c.write("write", p, nil)
 	return int(n), err
 }
 
 // WriteBuffers is Write of all the buffers one after the other, as if they were
 // one (writev(2)). Unlike net.Buffers.WriteTo, for which only package net's own
 // connections are more than a loop, it does not change bufs.
-func (c *TCPConn) WriteBuffers(bufs [][]byte) (int64, error) { return c.write(nil, bufs) }
+func (c *TCPConn) WriteBuffers(bufs [][]byte) (int64, error) { return c.write("write", nil, bufs) }
 
-func (c *TCPConn) write(p []byte, rest [][]byte) (int64, error) {
+// write is Write, by the name that its errors have.
+func (c *TCPConn) write(op string, p []byte, rest [][]byte) (int64, error) {
 	if !c.valid() {
 		return 0, errNil
 	}
 	if err := c.so.use(); err != nil {
-		return 0, c.opErr("write", err)
+		return 0, c.opErr(op, err)
 	}
 	defer c.so.done()
 	c.wr.mu.Lock()
@@ -127,7 +128,7 @@ func (c *TCPConn) write(p []byte, rest [][]byte) (int64, error) {
 		done += n
 		p, rest = skip(p, rest, n)
 		if err != nil {
-			return int64(done), c.opErr("write", err)
+			return int64(done), c.opErr(op, err)
 		}
 	}
 	return int64(done), nil

@@ -166,10 +166,29 @@ func (c *TCPConn) ReadFrom(r io.Reader) (int64, error) {
 	if known {
 		return c.readSized(r, size)
 	}
+	return c.readUnsized(r)
+}
+
+// readUnsized writes what r gives by way of a buffer.
+func (c *TCPConn) readUnsized(r io.Reader) (done int64, err error) {
 	buf := copyPool.Get().(*[copyBuffer]byte)
 	defer copyPool.Put(buf)
-	// The plain struct hides ReadFrom from io.CopyBuffer, and r's WriteTo.
-	return io.CopyBuffer(struct{ io.Writer }{c}, struct{ io.Reader }{r}, buf[:])
+	for {
+		n, rerr := r.Read(buf[:])
+		if n > 0 {
+			m, err := c.write("readfrom", buf[:n], nil)
+			done += m
+			if err != nil {
+				return done, err
+			}
+		}
+		if rerr == io.EOF { //nolint:errorlint // io.Reader's contract: bare
+			return done, nil
+		}
+		if rerr != nil {
+			return done, rerr
+		}
+	}
 }
 
 // copyBuffer is what a source of unknown length is read into.

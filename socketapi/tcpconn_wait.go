@@ -98,7 +98,7 @@ func (c *TCPConn) waitSent(ctx context.Context, try func(*engine.State) (done, l
 		c.so.watchSent() // before the look, so that nothing is missed
 		st := c.so.look()
 		done, lost := try(&st)
-		if !done && lost || resetAfterFIN(&st) {
+		if lost || resetAfterFIN(&st) {
 			return false, inCall("wait", c.so.failure(&st))
 		}
 		return done, nil

@@ -109,6 +109,9 @@ func (so *Socket) writerWaits(waits bool) {
 // Holdup is what has held the connection up since SetAccounting; ok is false
 // without that. It may be asked after Close.
 func (so *Socket) Holdup() (h holdup.Report, ok bool) {
+	if so == nil {
+		return h, false
+	}
 	a := so.account.Load()
 	if a == nil {
 		return holdup.Report{}, false
