@@ -182,7 +182,7 @@ func (c *TCPConn) readUnsized(r io.Reader) (done int64, err error) {
 				return done, err
 			}
 		}
-		if rerr == io.EOF { //nolint:errorlint // io.Reader's contract: bare
+		if rerr == io.EOF {
 			return done, nil
 		}
 		if rerr != nil {
