@@ -10,7 +10,7 @@ type TCPForward struct {
 	Target string
 
 	// SendPROXY has every connection to the target begin with a PROXY header.
-	SendPROXY PROXYVersion
+	SendPROXY Version
 }
 
 // ForwardTCP starts a forward. A client is accepted before the target is

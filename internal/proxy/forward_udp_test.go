@@ -82,11 +82,10 @@ func TestForwardUDP(t *testing.T) {
 				wantDatagram(t, two, "two"+text, "two"+text)
 				want += uint64(2*len(text) + 3)
 			}
-			got := s.Snapshot()
 			n := uint64(2 * len(texts))
-			if got.DatagramsIn != n || got.DatagramsOut != n || got.BytesIn != want || got.BytesOut != want || got.Active != 2 || got.Dropped != 0 {
-				t.Errorf("%+v", got)
-			}
+			wantCount(t, s, "everything counted", func(s Snapshot) bool {
+				return s.DatagramsIn == n && s.DatagramsOut == n && s.BytesIn == want && s.BytesOut == want && s.Active == 2 && s.Dropped == 0
+			})
 		})
 	}
 }

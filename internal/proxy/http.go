@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -109,6 +108,8 @@ func (p *web) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.deny(w, r, refuse(CauseUnsupported, fmt.Errorf("scheme %q is not passed on: use CONNECT", r.URL.Scheme)))
 	default:
 		c.use()
+		// A target may answer before it has all of the request.
+		_ = http.NewResponseController(w).EnableFullDuplex() // fails for HTTP/2 alone
 		p.forward.ServeHTTP(w, r)
 	}
 }
@@ -170,10 +171,7 @@ func connectTarget(authority string) (string, error) {
 	if err != nil || n == 0 {
 		return "", fmt.Errorf("%q is no port", port)
 	}
-	if a, err := netip.ParseAddr(host); err == nil {
-		return netip.AddrPortFrom(a, uint16(n)).String(), nil
-	}
-	if !validName(host) || strings.Contains(host, ":") {
+	if !validName(host) {
 		return "", fmt.Errorf("%q is no host", host)
 	}
 	return joinName(host, uint16(n)), nil

@@ -9,14 +9,14 @@ import (
 	"github.com/pires/go-proxyproto"
 )
 
-// PROXYVersion is a version of the PROXY protocol, by which a proxy tells who
+// Version is one of the PROXY protocol, by which a proxy tells who
 // its client is in front of a connection's bytes
 // (haproxy.org/download/3.4/doc/proxy-protocol.txt).
-type PROXYVersion uint8
+type Version uint8
 
 // The versions: none, text, binary.
 const (
-	NoPROXY PROXYVersion = iota
+	NoPROXY Version = iota
 	PROXYv1
 	PROXYv2
 )
@@ -60,7 +60,7 @@ func trusted(from []netip.Prefix, a netip.Addr) bool {
 }
 
 // header is the PROXY header to send to a target, nil for none.
-func (c *session) header(v PROXYVersion) ([]byte, error) {
+func (c *session) header(v Version) ([]byte, error) {
 	if v == NoPROXY {
 		return nil, nil
 	}

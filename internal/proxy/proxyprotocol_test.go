@@ -14,7 +14,7 @@ import (
 // TestSendPROXY: the target learns who the client is.
 func TestSendPROXY(t *testing.T) {
 	for _, w := range worlds(t, nil) {
-		for _, v := range []PROXYVersion{PROXYv1, PROXYv2} {
+		for _, v := range []Version{PROXYv1, PROXYv2} {
 			for family := range 2 {
 				t.Run(w.name, func(t *testing.T) {
 					l := w.listen(t, 0)

@@ -35,7 +35,6 @@ type Service struct {
 	mu       sync.Mutex // guards what follows, and session.target and session.relaying
 	sessions map[*session]struct{}
 	draining bool
-	left     int // how many were reset by Shutdown
 
 	work sync.WaitGroup // the accepting goroutine, one for each session, and more while that has its own
 }

@@ -68,21 +68,23 @@ func (c *session) over(err error) {
 	delete(c.svc.sessions, c)
 	c.svc.mu.Unlock()
 	c.svc.counts.over(relayed, cause)
-	if !relayed {
-		c.report(cause, err)
-	}
+	c.report(relayed, cause, err)
 }
 
-// report logs a refusal.
-func (c *session) report(cause Cause, err error) {
-	level := slog.LevelInfo
+// report logs a refusal, and for who wants to know how a connection ended.
+func (c *session) report(relayed bool, cause Cause, err error) {
+	level, msg := slog.LevelInfo, "connection refused"
 	switch cause {
 	case CauseGarbage, CauseAuth, CauseUntrusted, CauseStalled, CauseExhausted:
 		level = slog.LevelWarn
 	case CauseGone, CauseShutdown, CauseClosed:
 		level = slog.LevelDebug
+	default:
 	}
-	c.svc.log.say(level, cause, "connection refused", slog.Any("client", c.from), slog.Any("err", err))
+	if relayed {
+		level, msg = slog.LevelDebug, "connection ended"
+	}
+	c.svc.log.say(level, cause, msg, slog.Any("client", c.from), slog.Any("err", err))
 }
 
 // hellos are the readers of handshakes: a client has one until it is relayed.

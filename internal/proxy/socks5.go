@@ -22,7 +22,7 @@ type SOCKS5Config struct {
 	Auth Auth
 
 	// SendPROXY has every connection to a target begin with a PROXY header.
-	SendPROXY PROXYVersion
+	SendPROXY Version
 }
 
 // SOCKS5 starts a SOCKS 5 proxy.

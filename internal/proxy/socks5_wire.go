@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/netip"
 	"strconv"
+	"strings"
 )
 
 // Specification constants (RFC 1928, RFC 1929).
@@ -150,11 +151,14 @@ func readDestination(r io.Reader, kind byte) (dst destination, err error) {
 	return dst, err
 }
 
-// validName keeps out of resolvers and logs what can be no host's name. They
-// have their own rules beyond that.
+// validName keeps out of resolvers and logs what can be no host's name, nor an
+// address. They have their own rules beyond that.
 func validName(s string) bool {
+	if a, err := netip.ParseAddr(s); err == nil {
+		return a.Zone() == ""
+	}
 	for _, b := range []byte(s) {
-		if b <= ' ' || b >= 0x7f || b == '/' || b == '@' || b == '%' {
+		if b <= ' ' || b >= 0x7f || strings.IndexByte("/@%:[]", b) >= 0 {
 			return false
 		}
 	}
