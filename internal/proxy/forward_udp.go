@@ -29,6 +29,10 @@ type UDPForward struct {
 //	client -> socket -> flow.send -> target       one goroutine for all
 //	client <- socket <- flow.run  <- target       a goroutine per flow
 //
+// At a wildcard address of a host with several, answers leave from the address
+// that the routes choose, which need not be the one that the client sent to:
+// name the address then.
+//
 // Errors: those of Options.Listen, with the service's name.
 func ForwardUDP(cfg UDPForward) (*Service, error) {
 	s := newService("forward-udp", cfg.Target, &cfg.Options)

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"log"
 	"log/slog"
 	"net"
@@ -33,6 +34,9 @@ const (
 	maxIdleTargets  = 64 // kept connections to targets
 	via             = "1.1 tapstack"
 )
+
+// established200 is the answer to a CONNECT that has succeeded.
+const established200 = "HTTP/1.1 200 Connection established\r\n\r\n"
 
 // HTTP starts a HTTP proxy. net/http reads the requests; a tunnel is taken away
 // from it and is relayed as a forward is.
@@ -150,8 +154,7 @@ func (p *web) connect(c *webConn, w http.ResponseWriter, r *http.Request) {
 	early := make([]byte, rw.Reader.Buffered())
 	_, _ = rw.Read(early)
 	go func() {
-		// Whether or not there is a body is not a question after CONNECT.
-		_, err := c.session.client.Write([]byte("HTTP/1.1 200 Connection established\r\n\r\n"))
+		_, err := io.WriteString(c.session.client, established200)
 		if err != nil {
 			reset(target)
 			c.over(refuse(CauseGone, err))

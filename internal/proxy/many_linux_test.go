@@ -8,9 +8,10 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
-	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"testing"
@@ -75,9 +76,9 @@ func manyServer(address string) error {
 // manyClient opens connections, uses each, and holds them until its standard
 // input ends.
 func manyClient(arg string) error {
-	n, address, _ := strings.Cut(arg, " ")
-	count, err := strconv.Atoi(n)
-	if err != nil {
+	var count int
+	var kind, address, target string
+	if _, err := fmt.Sscan(arg, &count, &kind, &address, &target); err != nil {
 		return err
 	}
 	var all []net.Conn
@@ -85,6 +86,9 @@ func manyClient(arg string) error {
 	for len(all) < count {
 		c, err := net.Dial("tcp", address)
 		if err != nil {
+			return err
+		}
+		if err := ask(c, kind, target); err != nil {
 			return err
 		}
 		if _, err := c.Write(buf); err != nil {
@@ -101,6 +105,22 @@ func manyClient(arg string) error {
 		_ = c.Close()
 	}
 	return nil
+}
+
+// ask has a proxy connect to target.
+func ask(c net.Conn, kind, target string) error {
+	request, answer := "", 0
+	switch kind {
+	case "socks5":
+		request, answer = string(appendAddr([]byte{5, 1, 0, 5, 1, 0}, netip.MustParseAddrPort(target))), 2+10
+	case "http":
+		request, answer = "CONNECT "+target+" HTTP/1.1\r\nHost: x\r\n\r\n", len(established200)
+	}
+	_, err := io.WriteString(c, request)
+	if err == nil {
+		_, err = io.ReadFull(c, make([]byte, answer))
+	}
+	return err
 }
 
 // role starts this program as one end, in the namespace, and returns what it
@@ -143,33 +163,40 @@ func resident(t testing.TB) int {
 // of which have been used, and looks at what they take: the kernel's memory and
 // that of the ends is in other processes.
 func TestManyConnections(t *testing.T) {
-	p := newPrivate(t)
-	server, _ := p.role(t, "server 10.1.0.1:0", "listening")
-	for name, start := range map[string]func() (*Service, error){
-		"forward": func() (*Service, error) {
-			o := p.in()
-			o.Logger = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
-			return ForwardTCP(TCPForward{Options: o, Target: server})
+	for kind, start := range map[string]func(o Options, target string) (*Service, error){
+		"forward": func(o Options, target string) (*Service, error) {
+			return ForwardTCP(TCPForward{Options: o, Target: target})
 		},
+		"socks5": func(o Options, _ string) (*Service, error) { return SOCKS5(SOCKS5Config{Options: o}) },
+		"http":   func(o Options, _ string) (*Service, error) { return HTTP(HTTPConfig{Options: o}) },
 	} {
-		s, err := start()
-		ending(t, s, err)
-		defer func() { t.Logf("%+v", s.Snapshot()) }()
-		runtime.GC()
-		before, began := resident(t), time.Now()
-		_, stop := p.role(t, "client "+strconv.Itoa(*manyConns)+" "+s.Addr().String(), "connected")
-		took, with := time.Since(began), resident(t)
-		if got := s.Snapshot(); got.Active != *manyConns {
-			t.Errorf("%+v", got)
-		}
-		t.Logf("%s: %d connections in %v, %.1f MB resident, %.1f before: %.1f KiB each", name, *manyConns, took.Round(time.Millisecond),
-			float64(with)/1e6, float64(before)/1e6, float64(with-before)/float64(*manyConns)/1024)
-		if *manyConns >= 10_000 && with > maxResident**manyConns {
-			t.Errorf("%d bytes resident, want %d at most", with, maxResident**manyConns)
-		}
-		if err := stop(); err != nil {
-			t.Error(err)
-		}
-		wantCount(t, s, "all closed", func(s Snapshot) bool { return s.Active == 0 && s.Ended[CauseClosed] == uint64(*manyConns) })
+		// Each with a stack of its own: after a case its connections are in
+		// TIME-WAIT.
+		t.Run(kind, func(t *testing.T) { newPrivate(t).many(t, kind, start) })
 	}
+}
+
+func (p *private) many(t *testing.T, kind string, start func(o Options, target string) (*Service, error)) {
+	server, _ := p.role(t, "server 10.1.0.1:0", "listening")
+	o := p.in()
+	o.Logger = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	s, err := start(o, server)
+	ending(t, s, err)
+	defer func() { t.Logf("%+v", s.Snapshot()) }()
+	debug.FreeOSMemory() // what the case before has left
+	before, began := resident(t), time.Now()
+	_, stop := p.role(t, fmt.Sprintf("client %d %s %s %s", *manyConns, kind, s.Addr(), server), "connected")
+	took, with := time.Since(began), resident(t)
+	if got := s.Snapshot(); got.Active != *manyConns {
+		t.Errorf("%+v", got)
+	}
+	t.Logf("%d connections in %v, %.1f MB resident, %.1f before: %.1f KiB each", *manyConns, took.Round(time.Millisecond),
+		float64(with)/1e6, float64(before)/1e6, float64(with-before)/float64(*manyConns)/1024)
+	if *manyConns >= 10_000 && with > maxResident**manyConns {
+		t.Errorf("%d bytes resident, want %d at most", with, maxResident**manyConns)
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	wantCount(t, s, "all closed", func(s Snapshot) bool { return s.Active == 0 && s.Ended[CauseClosed] == uint64(*manyConns) })
 }

@@ -82,7 +82,7 @@ func program(t testing.TB, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
-		if path = filepath.Join("/usr/sbin", name); exec.Command("test", "-x", path).Run() == nil {
+		if path, err := exec.LookPath(filepath.Join("/usr/sbin", name)); err == nil {
 			return path
 		}
 		if os.Getenv("TAPSTACK_REQUIRE_TOOLS") == "1" {

@@ -8,8 +8,10 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -61,6 +63,42 @@ func TestIdle(t *testing.T) {
 	echoes(t, busy, "z")
 	if got := s.Snapshot(); got.Ended[CauseIdle] != 1 || got.Active != 1 {
 		t.Errorf("%+v", got)
+	}
+}
+
+// lacking is a listener that is out of descriptors at first.
+type lacking struct {
+	net.Listener
+	left atomic.Int64
+}
+
+func (l *lacking) Accept() (net.Conn, error) {
+	if l.left.Add(-1) >= 0 {
+		return nil, &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
+	}
+	return l.Listener.Accept()
+}
+
+// TestOutOfDescriptors: what passes does not end a service.
+func TestOutOfDescriptors(t *testing.T) {
+	for name, start := range map[string]func(Options) (*Service, error){
+		"socks5": func(o Options) (*Service, error) { return SOCKS5(SOCKS5Config{Options: o}) },
+		"http":   func(o Options) (*Service, error) { return HTTP(HTTPConfig{Options: o}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := stacks(t)
+			listen := w.near.Listen
+			w.near.Listen = func(ctx context.Context, network, address string) (net.Listener, error) {
+				l, err := listen(ctx, network, address)
+				lacks := &lacking{Listener: l}
+				lacks.left.Store(2)
+				return lacks, err
+			}
+			s, err := start(w.options(0))
+			ending(t, s, err)
+			_ = w.dial(t, s)
+			wantCount(t, s, "accepted", func(s Snapshot) bool { return s.Active == 1 })
+		})
 	}
 }
 
