@@ -28,10 +28,11 @@ MAKEFLAGS   += --no-print-directory
 MODULES = $(sort $(dir $(shell find . -name bin -prune -o -name go.mod -print)))
 
 # What has to build where there is no Linux.
-PORTABLE := ./tap/... ./stack/... ./socketapi/... ./internal/... ./cmd/...
+PORTABLE := ./tap/... ./stack/... ./socketapi/... ./drill/... ./internal/... ./cmd/...
 
 # The programs that tests run, and the packages where those have other names.
-TOOLS := tcpdump tshark curl nginx wrk openssl redis-benchmark:redis-tools ssh:openssh-client
+TOOLS := tcpdump tshark curl nginx wrk openssl redis-benchmark:redis-tools ssh:openssh-client \
+         socat ncat iperf3 redis-server sshd:openssh-server
 
 .PHONY: help
 help: ## list the targets
@@ -55,7 +56,8 @@ test: go ## run all tests, with the race detector; TAPSTACK_REQUIRE_TAP=1 forbid
 
 .PHONY: lint
 lint: bin/golangci-lint ## check style and the import walls (.golangci.yml)
-	bin/golangci-lint run ./...
+	@for m in $(MODULES); do echo "golangci-lint run ./...  # in $$m"; \
+		(cd $$m && $(CURDIR)/bin/golangci-lint run -c $(CURDIR)/.golangci.yml ./...); done
 
 .PHONY: data
 data: go ## move 1 GB a case over every kind of TAP (make test: 16 MB)

@@ -169,12 +169,19 @@ func (c *TCPConn) ReadFrom(r io.Reader) (int64, error) {
 	return c.readUnsized(r)
 }
 
-// readUnsized writes what r gives by way of a buffer.
+// readUnsized writes what r gives by way of a buffer: a small one while r has
+// little, so that a source that is silent most of the time holds little memory,
+// and a large one while r fills what it is given.
 func (c *TCPConn) readUnsized(r io.Reader) (done int64, err error) {
-	buf := copyPool.Get().(*[copyBuffer]byte)
-	defer copyPool.Put(buf)
+	small := make([]byte, copySmall)
+	buf, large := small, (*[copyLarge]byte)(nil)
+	defer func() {
+		if large != nil {
+			copyPool.Put(large)
+		}
+	}()
 	for {
-		n, rerr := r.Read(buf[:])
+		n, rerr := r.Read(buf)
 		if n > 0 {
 			m, err := c.write("readfrom", buf[:n], nil)
 			done += m
@@ -188,13 +195,24 @@ func (c *TCPConn) readUnsized(r io.Reader) (done int64, err error) {
 		if rerr != nil {
 			return done, rerr
 		}
+		switch {
+		case n == len(buf) && large == nil:
+			large = copyPool.Get().(*[copyLarge]byte)
+			buf = large[:]
+		case n < copySmall && large != nil:
+			copyPool.Put(large)
+			buf, large = small, nil
+		}
 	}
 }
 
-// copyBuffer is what a source of unknown length is read into.
-const copyBuffer = 128 << 10
+// What a source of unknown length is read into.
+const (
+	copySmall = 4 << 10
+	copyLarge = 128 << 10
+)
 
-var copyPool = sync.Pool{New: func() any { return new([copyBuffer]byte) }}
+var copyPool = sync.Pool{New: func() any { return new([copyLarge]byte) }}
 
 // sizeOf is how much r will give, if it is one of those that know.
 func sizeOf(r io.Reader) (int64, bool) {
