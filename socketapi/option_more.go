@@ -25,7 +25,7 @@ func (so *Socket) SetLinger(seconds int) error {
 		so.ep.SocketOptions().SetLinger(tcpip.LingerOption{Enabled: seconds >= 0, Timeout: time.Duration(max(seconds, 0)) * time.Second})
 		return nil
 	}
-	so.remember(setting{apply: set})
+	so.remember(setting{option: lingerSetting, apply: set})
 	return set(so)
 }
 
@@ -62,7 +62,7 @@ func (so *Socket) SetCongestionControl(name string) error {
 	if err := set(so); err != nil {
 		return err
 	}
-	so.remember(setting{apply: set})
+	so.remember(setting{option: congestionSetting, apply: set})
 	return nil
 }
 

@@ -50,7 +50,8 @@ type Socket struct {
 	sndHigh, rcvHigh atomic.Int64  // most ever seen queued
 
 	// settings are what accepted sockets inherit, in the order in which it was
-	// set; only a listener looks at them. Guarded by mu.
+	// first set; only a listener looks at them. Guarded by mu, and never
+	// changed but for a new slice.
 	settings []setting
 
 	// users counts calls inside ep, plus one until Close. Whoever brings it
