@@ -125,7 +125,7 @@ func setSendSize(so *Socket, n int) error {
 	if n < 0 {
 		n = math.MaxInt
 	}
-	so.snd.resize(o, min(max(int64(n), low), high))
+	so.resize(min(max(int64(n), low), high))
 	return nil
 }
 

@@ -53,6 +53,11 @@ func (c *TCPConn) WaitWritable(ctx context.Context) error {
 		return errNil
 	}
 	return c.opErr("wait", c.until(ctx, &c.wr, func() (bool, error) {
+		if c.so.Ready()&EventOut != 0 {
+			return true, nil
+		}
+		// gVisor tells of room only when half of the buffer is free.
+		c.so.watchSent()
 		return c.so.Ready()&EventOut != 0, nil
 	}))
 }

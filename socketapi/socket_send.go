@@ -1,0 +1,282 @@
+package socketapi
+
+import (
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/waiter"
+)
+
+// sender is what a send works with, kept so that none allocates.
+type sender struct {
+	mu    sync.Mutex
+	from  source
+	to    tcpip.FullAddress
+	piece int // how much of a stream is handed to gVisor at a time; 0 until the first send
+
+	// more: TCP_CORK is on because of MsgMore, and not because the application
+	// has set it. Written with mu held.
+	more atomic.Bool
+
+	// size is a send buffer size that waits for mu: see resize.
+	size atomic.Int64
+}
+
+// resize sets the send buffer's size, or leaves that to whoever holds snd.mu.
+// gVisor drops bytes that it has taken from a reader when the buffer shrinks
+// meanwhile (Endpoint.queueSegment), and a reader may take its time.
+func (so *Socket) resize(n int64) {
+	so.snd.size.Store(n)
+	if so.snd.mu.TryLock() {
+		so.sendUnlock()
+	}
+}
+
+// sendUnlock releases snd.mu and does what waited for that.
+func (so *Socket) sendUnlock() {
+	n := so.snd.size.Swap(0)
+	if n != 0 {
+		so.ep.SocketOptions().SetSendBufferSize(n, true)
+	}
+	so.snd.mu.Unlock()
+	if n != 0 {
+		// gVisor tells writers of a larger buffer only if much of it is free.
+		so.queue.Notify(waiter.WritableEvents)
+	}
+	// Whoever came after the Swap found mu held.
+	if so.snd.size.Load() != 0 && so.snd.mu.TryLock() {
+		so.sendUnlock()
+	}
+}
+
+// Send appends to a stream's send buffer what there is room for, or sends one
+// datagram to the address connected to, like send(2). A nil error means that
+// the bytes are in the send buffer, not that the peer has acknowledged them. p
+// is the caller's again when Send returns.
+//
+// With TCP_NOTSENT_LOWAT set, a stream takes no more than would leave that many
+// bytes unsent.
+//
+// Errors: EAGAIN, EPIPE after Shutdown, ECONNRESET, ETIMEDOUT, ENOTCONN,
+// EDESTADDRREQ, EMSGSIZE, ECONNREFUSED, EHOSTUNREACH, ENETUNREACH.
+func (so *Socket) Send(p []byte, flags MsgFlags) (int, error) {
+	return so.SendTo(p, flags, netip.AddrPort{})
+}
+
+// SendTo is Send to an address, invalid for the one connected to. Streams
+// ignore it.
+func (so *Socket) SendTo(p []byte, flags MsgFlags, to netip.AddrPort) (int, error) {
+	if err := so.use(); err != nil {
+		return 0, err
+	}
+	defer so.done()
+	if so.kind == stream {
+		return so.sendStream(p, nil, flags)
+	}
+	return so.sendDatagram(p, nil, flags, to, tcpip.SendableControlMessages{})
+}
+
+// SendMsg sends m.Buffers as one datagram, or as the next bytes of a stream in
+// one piece, like sendmsg(2).
+func (so *Socket) SendMsg(m *Message, flags MsgFlags) (int, error) {
+	if err := so.use(); err != nil {
+		return 0, err
+	}
+	defer so.done()
+	if so.kind == stream {
+		return so.sendStream(nil, m.Buffers, flags)
+	}
+	control, err := so.sendable(&m.Control)
+	if err != nil {
+		return 0, err
+	}
+	return so.sendDatagram(nil, m.Buffers, flags, m.Addr, control)
+}
+
+// sendStream hands pieces to gVisor until all is taken or it takes no more.
+func (so *Socket) sendStream(p []byte, rest [][]byte, flags MsgFlags) (int, error) {
+	if flags&MsgOOB != 0 {
+		return 0, syscall.EINVAL
+	}
+	so.snd.mu.Lock()
+	defer so.sendUnlock()
+	defer so.snd.from.of(nil, nil, 0)
+	size, done := len(p)+total(rest), 0
+	if so.watched.Load()&watchSent != 0 {
+		defer so.tellSent(so.look().Snd.Unsent)
+	}
+	so.cork(flags&MsgMore != 0)
+	defer so.uncork(flags&MsgMore != 0)
+	if size == 0 {
+		return 0, so.sendNothing()
+	}
+	for done < size {
+		n, err := so.sendPiece(p, rest, size-done)
+		if err != nil {
+			if done > 0 {
+				return done, nil
+			}
+			return 0, err
+		}
+		done += n
+		p, rest = skip(p, rest, n)
+		so.touch()
+	}
+	return done, nil
+}
+
+// sendNothing tells whether bytes could be sent, which is what send(2) says of
+// none: a full buffer has room for them.
+func (so *Socket) sendNothing() error {
+	so.snd.from.of(nil, nil, 0)
+	_, err := so.ep.Write(&so.snd.from, tcpip.WriteOptions{})
+	if _, full := err.(*tcpip.ErrWouldBlock); full {
+		if st := so.look(); sndOpen(&st) {
+			return nil
+		}
+	}
+	return so.errno(err)
+}
+
+// tellSent tells of eventSent if a send took along what Nagle's algorithm or
+// MsgMore had held back: there were before bytes unsent.
+func (so *Socket) tellSent(before int) {
+	if before > 0 {
+		if so.look().Snd.Unsent < before {
+			so.queue.Notify(eventSent)
+		}
+	}
+}
+
+// sendPiece hands over at most left bytes, as one of gVisor's segments.
+func (so *Socket) sendPiece(p []byte, rest [][]byte, left int) (int, error) {
+	limit, err := so.pieceLimit()
+	if err != nil {
+		return 0, err
+	}
+	// From the start of what is left each time: gVisor may read more of it than
+	// it then accepts.
+	so.snd.from.of(p, rest, min(left, limit))
+	n, terr := so.ep.Write(&so.snd.from, tcpip.WriteOptions{})
+	if terr != nil {
+		return 0, so.errno(terr)
+	}
+	return int(n), nil
+}
+
+// pieceLimit is how much may be handed to gVisor now; EAGAIN if the low-water
+// mark allows none. The caller holds snd.mu.
+func (so *Socket) pieceLimit() (int, error) {
+	if so.snd.piece == 0 {
+		mss := so.look().Snd.MSS
+		if mss == 0 {
+			return 1, nil // not connected: let gVisor say so
+		}
+		so.snd.piece = pieceSize(mss)
+	}
+	switch room := so.roomBelowMark(); {
+	case room == 0:
+		return 0, syscall.EAGAIN
+	case room > 0:
+		return min(room, so.snd.piece), nil
+	default:
+		return so.snd.piece, nil
+	}
+}
+
+// pieceSize is how much of a stream is handed to gVisor at a time: whole
+// segments, as many as fit a device's largest frame. gVisor keeps what it is
+// handed as one piece, cuts it where a frame is full and never joins the end of
+// one piece with the beginning of the next: 256 KiB at once leave as four large
+// frames and a runt. (The limit is its maxPayloadSize for host GSO: 64 KiB less
+// the largest headers.)
+func pieceSize(mss int) int {
+	const largest = 65_000
+	return max(1, largest/mss) * mss
+}
+
+// cork and uncork are MSG_MORE: TCP_CORK around the sends that have it and the
+// first that has not, unless the application has corked the socket itself. The
+// caller holds snd.mu.
+func (so *Socket) cork(more bool) {
+	if more && !so.ep.SocketOptions().GetCorkOption() {
+		so.ep.SocketOptions().SetCorkOption(true)
+		so.snd.more.Store(true)
+	}
+}
+
+func (so *Socket) uncork(more bool) {
+	if !more && so.snd.more.Load() {
+		so.snd.more.Store(false)
+		so.ep.SocketOptions().SetCorkOption(false)
+	}
+}
+
+func getCork(so *Socket) (int, error) {
+	return b2i(so.ep.SocketOptions().GetCorkOption() && !so.snd.more.Load()), nil
+}
+
+// setCork takes over from MsgMore: what that has held back leaves with 0, as in
+// Linux, and stays with 1.
+func setCork(so *Socket, v int) error {
+	so.snd.mu.Lock()
+	defer so.sendUnlock()
+	so.snd.more.Store(false)
+	so.ep.SocketOptions().SetCorkOption(v != 0)
+	return nil
+}
+
+// sendDatagram sends one message.
+func (so *Socket) sendDatagram(p []byte, rest [][]byte, flags MsgFlags, to netip.AddrPort, control tcpip.SendableControlMessages) (int, error) {
+	if flags&MsgOOB != 0 {
+		return 0, syscall.EOPNOTSUPP
+	}
+	so.snd.mu.Lock()
+	defer so.sendUnlock()
+	defer so.snd.from.of(nil, nil, 0)
+	opts := tcpip.WriteOptions{ControlMessages: control}
+	if to.IsValid() {
+		fa, err := so.address(to)
+		if err != nil {
+			return 0, err
+		}
+		so.snd.to = fa
+		opts.To = &so.snd.to
+	}
+	size := len(p) + total(rest)
+	so.snd.from.of(p, rest, size)
+	if _, err := so.ep.Write(&so.snd.from, opts); err != nil {
+		return 0, so.errno(err)
+	}
+	return size, nil
+}
+
+// sendable translates what is to be sent with a message. EINVAL for what can
+// only be received, ENODEV for a NIC there is not.
+func (so *Socket) sendable(c *Control) (out tcpip.SendableControlMessages, err error) {
+	if c.Has&^(ControlTTL|ControlPacketInfo) != 0 || c.Has&ControlPacketInfo != 0 && !so.v6 {
+		return out, syscall.EINVAL
+	}
+	if c.Has&ControlTTL != 0 {
+		out.HasTTL, out.TTL = true, c.TTL
+		out.HasHopLimit, out.HopLimit = so.v6, c.TTL
+	}
+	if c.Has&ControlPacketInfo != 0 {
+		out.HasIPv6PacketInfo = true
+		out.IPv6PacketInfo.NIC = tcpip.NICID(c.nicIndex)
+		if c.Dst.IsValid() {
+			out.IPv6PacketInfo.Addr = tcpip.AddrFrom16(c.Dst.As16())
+		}
+		if c.NIC != "" {
+			id, ok := nicID(so.stack, c.NIC)
+			if !ok {
+				return out, syscall.ENODEV
+			}
+			out.IPv6PacketInfo.NIC = id
+		}
+	}
+	return out, nil
+}
