@@ -56,7 +56,7 @@ func (c *TCPConn) readUnsized(r io.Reader) (done int64, err error) {
 				return done, err
 			}
 		}
-		if rerr == io.EOF { //nolint:errorlint // io.Reader's contract: bare
+		if rerr == io.EOF {
 			return done, nil
 		}
 		if rerr != nil {
@@ -134,7 +134,7 @@ func (s *sized) Read(p []byte) (int, error) {
 	if err == nil {
 		return n, nil
 	}
-	if err == io.ErrUnexpectedEOF { //nolint:errorlint // from io.ReadFull
+	if err == io.ErrUnexpectedEOF {
 		err = io.EOF
 	}
 	s.err, s.rescued = err, bytes.Join(s.given, nil)
