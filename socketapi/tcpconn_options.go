@@ -163,9 +163,10 @@ func (c *TCPConn) SetCongestionControl(name string) error {
 	return c.opErr("set", inCall("setsockopt", c.so.SetCongestionControl(name)))
 }
 
-// MaxSegment is the largest segment sent, in payload bytes (TCP_MAXSEG). It is
-// bounded before the handshake: by SetOption in Dialer.Control or
-// ListenConfig.Control.
+// MaxSegment is the largest segment that we send, in payload bytes, which the
+// peer and the path decide. TCP_MAXSEG, set in Dialer.Control or
+// ListenConfig.Control, bounds what the peer sends, and not, as on Linux, ours:
+// gVisor only announces it.
 func (c *TCPConn) MaxSegment() (int, error) {
 	if !c.valid() {
 		return 0, errNil
