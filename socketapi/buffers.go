@@ -24,7 +24,8 @@ type SendBuffer struct {
 	// socket is not writable. 0 is no mark.
 	LowWater int
 
-	// HighWater is the largest Queued seen by any look so far.
+	// HighWater is the largest Queued seen so far: by looks, and with
+	// SetAccounting by every segment that arrives.
 	HighWater int
 
 	// Window is what the peer lets us have unacknowledged: SND.WND.
@@ -47,7 +48,8 @@ type ReceiveBuffer struct {
 	// readable. 1 unless set.
 	LowWater int
 
-	// HighWater is the largest Queued seen by any look so far.
+	// HighWater is the largest Queued seen so far: by looks, and with
+	// SetAccounting by every segment that arrives.
 	HighWater int
 
 	// Window is what the peer has been told and may still send: RCV.WND.
@@ -125,7 +127,7 @@ func setSendSize(so *Socket, n int) error {
 	if n < 0 {
 		n = math.MaxInt
 	}
-	so.snd.resize(o, min(max(int64(n), low), high))
+	so.resize(min(max(int64(n), low), high))
 	return nil
 }
 

@@ -78,22 +78,163 @@ func TestReadFromAndWriteTo(t *testing.T) {
 	}
 }
 
-// lying says that more is left than there is.
-type lying struct{ *bytes.Reader }
+// queue says how much it holds now, and gives more.
+type queue struct {
+	*bytes.Reader
+	then []byte
+}
 
-func (l lying) Len() int { return l.Reader.Len() + 10 }
-
-// TestReadFromShort: a source that ends before it said is an error, not a hang,
-// and what it did give before is sent.
-func TestReadFromShort(t *testing.T) {
-	a, b := pair(t, nil)
-	w, r := connect(t, a, b, b4.Addr())
-	go func() { _, _ = io.Copy(io.Discard, r) }()
-	if _, err := w.ReadFrom(lying{bytes.NewReader(make([]byte, 100))}); !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Errorf("a source that lies: %v", err)
+func (q *queue) Read(p []byte) (int, error) {
+	if q.Len() == 0 && len(q.then) > 0 {
+		q.Reset(q.then)
+		q.then = nil
 	}
-	if _, err := w.Write([]byte("x")); err != nil {
-		t.Errorf("and then: %v", err)
+	return q.Reader.Read(p)
+}
+
+// failing gives data and then an error.
+type failing struct {
+	io.Reader
+	err error
+}
+
+func (f failing) Read(p []byte) (int, error) {
+	n, err := f.Reader.Read(p)
+	if errors.Is(err, io.EOF) {
+		err = f.err
+	}
+	return n, err
+}
+
+// TestReadFromReadsToTheEnd: a source is read until it says that it has ended,
+// whatever its length was thought to be, and what it gave before an error
+// arrives.
+func TestReadFromReadsToTheEnd(t *testing.T) {
+	a, b := pair(t, nil)
+	broken := errors.New("broken")
+	for _, tc := range []struct {
+		name string
+		from func(t *testing.T) io.Reader
+		want string
+		err  error
+	}{
+		{"a method Len of another meaning", func(*testing.T) io.Reader {
+			return &queue{bytes.NewReader([]byte("ab")), []byte("cd")}
+		}, "abcd", nil},
+		{"an error", func(*testing.T) io.Reader { return failing{strings.NewReader("abc"), broken} }, "abc", broken},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w, r := connect(t, a, b, b4.Addr())
+			n, err := w.ReadFrom(tc.from(t))
+			if !errors.Is(err, tc.err) || n != int64(len(tc.want)) {
+				t.Errorf("%d bytes: %v", n, err)
+			}
+			_ = w.Close()
+			if got, err := io.ReadAll(r); err != nil || string(got) != tc.want {
+				t.Errorf("%q: %v", got, err)
+			}
+		})
+	}
+}
+
+// TestReadFromMadeUpFile: files of the kernel's may say that they are larger
+// than they are.
+func TestReadFromMadeUpFile(t *testing.T) {
+	const name = "/sys/class/net/lo/mtu"
+	want, err := os.ReadFile(name)
+	if err != nil {
+		t.Skip(err)
+	}
+	a, b := pair(t, nil)
+	for _, limit := range []int64{1 << 20, 2} {
+		w, r := connect(t, a, b, b4.Addr())
+		f, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		want := want[:min(int64(len(want)), limit)]
+		if n, err := w.ReadFrom(io.LimitReader(f, limit)); err != nil || n != int64(len(want)) {
+			t.Errorf("%d bytes: %v", n, err)
+		}
+		_ = w.Close()
+		if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%q and not %q: %v", got, want, err)
+		}
+	}
+}
+
+// oneByte takes one byte of each Write and says nothing of the others.
+type oneByte struct{}
+
+func (oneByte) Write([]byte) (int, error) { return 1, nil }
+
+// TestWriteToShort: a writer that takes less than it is given ends the copy, of
+// one segment and of several.
+func TestWriteToShort(t *testing.T) {
+	a, b := pair(t, nil)
+	for _, segments := range []int{1, 5} {
+		w, r := connect(t, a, b, b4.Addr())
+		for range segments {
+			if _, err := w.Write(make([]byte, 3000)); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.WaitAcked(within(t)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n, err := r.WriteTo(oneByte{}); !errors.Is(err, io.ErrShortWrite) {
+			t.Errorf("%d segments: %d bytes: %v", segments, n, err)
+		}
+	}
+}
+
+// TestReadFromAfterMore: what MsgMore has held back leaves with what ReadFrom
+// sends, as with sendfile(2).
+func TestReadFromAfterMore(t *testing.T) {
+	a, b := pair(t, nil)
+	w, _ := connect(t, a, b, b4.Addr())
+	so := w.Socket()
+	if _, err := so.Send([]byte("head"), socketapi.MsgMore); err != nil {
+		t.Fatal(err)
+	}
+	if u := w.SendBuffer().Unsent; u != 4 {
+		t.Errorf("%d unsent after MsgMore", u)
+	}
+	if v, err := so.Option(socketapi.TCP_CORK); v != 0 || err != nil {
+		t.Errorf("TCP_CORK is %d: %v", v, err)
+	}
+	if _, err := w.ReadFrom(strings.NewReader("tail")); err != nil {
+		t.Fatal(err)
+	}
+	if u := w.SendBuffer().Unsent; u != 0 {
+		t.Errorf("%d unsent after ReadFrom", u)
+	}
+}
+
+// TestCorkOutlivesMore: a TCP_CORK that the application sets after MsgMore is
+// the application's.
+func TestCorkOutlivesMore(t *testing.T) {
+	a, b := pair(t, nil)
+	w, _ := connect(t, a, b, b4.Addr())
+	so := w.Socket()
+	for i, step := range []struct {
+		do   func() error
+		held bool
+	}{
+		{func() error { _, err := so.Send([]byte("x"), socketapi.MsgMore); return err }, true},
+		{func() error { return so.SetOption(socketapi.TCP_CORK, 1) }, true},
+		{func() error { _, err := so.Send([]byte("y"), 0); return err }, true},
+		{func() error { return so.SetOption(socketapi.TCP_CORK, 0) }, false},
+		{func() error { _, err := so.Send([]byte("z"), socketapi.MsgMore); return err }, true},
+		{func() error { return so.SetOption(socketapi.TCP_CORK, 0) }, false},
+	} {
+		if err := step.do(); err != nil {
+			t.Fatal(err)
+		}
+		if u := w.SendBuffer().Unsent; (u > 0) != step.held {
+			t.Errorf("step %d: %d unsent", i, u)
+		}
 	}
 }
 

@@ -50,7 +50,8 @@ type Dialer struct {
 	// "tcp4", "udp6" and so on. It is called once for every address tried.
 	Control func(network, address string, s *Socket) error
 
-	// ControlContext is Control with the dial's context, and comes before it.
+	// ControlContext is Control with the dial's context. If it is not nil,
+	// Control is not called.
 	ControlContext func(ctx context.Context, network, address string, s *Socket) error
 }
 
@@ -134,6 +135,9 @@ func (d *Dialer) resolve(ctx context.Context, f family, address string) ([]netip
 	host, port, err := splitHostPort(address)
 	if err != nil {
 		return nil, err
+	}
+	if host == "" {
+		return nil, &net.AddrError{Err: "missing host: a stack has no loopback", Addr: address}
 	}
 	if a, err := netip.ParseAddr(host); err == nil {
 		if !f.takes(a) {

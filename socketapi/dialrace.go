@@ -2,6 +2,7 @@ package socketapi
 
 import (
 	"context"
+	"math"
 	"net"
 	"net/netip"
 	"time"
@@ -48,17 +49,17 @@ func (a *attempts) oneByOne(ctx context.Context, remotes []netip.AddrPort) (net.
 // share is ctx for the next of n addresses.
 func (a *attempts) share(ctx context.Context, n int) (context.Context, context.CancelFunc) {
 	const least = 2 * time.Second
-	end, ok := ctx.Value(endKey{}).(tcpip.MonotonicTime)
-	var left time.Duration
-	switch at, timed := ctx.Deadline(); {
-	case n == 1:
+	end, ours := ctx.Value(endKey{}).(tcpip.MonotonicTime)
+	at, theirs := ctx.Deadline()
+	if n == 1 || !ours && !theirs {
 		return ctx, func() {}
-	case ok:
+	}
+	left := time.Duration(math.MaxInt64)
+	if ours {
 		left = end.Sub(a.d.Stack.Clock().NowMonotonic())
-	case timed:
-		left = time.Until(at)
-	default:
-		return ctx, func() {}
+	}
+	if theirs { // by the clock of its own
+		left = min(left, time.Until(at))
 	}
 	part := left / time.Duration(n)
 	if part < least {

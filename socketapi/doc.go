@@ -20,12 +20,25 @@
 //	TCPConn.Write -> wait for room -> Socket.sendStream -> tcp.Endpoint.Write (the one copy) -> TCP output
 //	TCP processor -> waiter -> wakener.NotifyEvent -> TCPConn.Read -> Socket.recvStream -> tcp.Endpoint.Read (the one copy)
 //
-// Errors of a Socket are bare errnos. Those of the other types are package net's, all the way down: *net.OpError, around
-// *os.SyscallError, around syscall.Errno. Bare io.EOF comes only after a FIN;
-// a reset is ECONNRESET, a local Close net.ErrClosed, a deadline
-// os.ErrDeadlineExceeded. Deadlines run on the stack's clock.
+// [TCPConn.ReadFrom] reads its source into the send buffer's own chunks, which
+// is the one copy; [TCPConn.ReadChunk] and [TCPConn.WriteTo] lend the memory that
+// segments arrived in, which is none. The waiter tells a [Poller] as it tells a
+// waiting call, by registration.NotifyEvent.
 //
-// The package starts no goroutine, but for a dial that tries IPv6 and IPv4 at the
-// same time, which starts one for each while it lasts. Every method is safe for concurrent use,
+// Errors of a Socket are bare errnos. Those of the other types are package
+// net's, all the way down: *net.OpError, around *os.SyscallError, around
+// syscall.Errno. Bare io.EOF comes only after a FIN; a reset is ECONNRESET, a
+// local Close net.ErrClosed, a deadline os.ErrDeadlineExceeded. Deadlines run on
+// the stack's clock.
+//
+// The package starts no goroutine, but for a dial that tries IPv6 and IPv4 at
+// the same time: one for each, which ends with its attempt, and the one that
+// comes second soon after the dial. What it is told of it is told on gVisor's TCP
+// processors and on the clock's timers. Every method is safe for concurrent use,
 // Close included.
+//
+// What a connection is doing is shown by [TCPConn.Buffers], [TCPConn.Info] and,
+// once [TCPConn.SetAccounting] has switched it on, [TCPConn.Holdup]; what all
+// sockets of a stack are doing, whoever made them, by [TCPSockets] and
+// [UDPSockets].
 package socketapi

@@ -14,7 +14,8 @@ import (
 // poll(2).
 type Events uint32
 
-// The events.
+// The events. Who finds a stream's send buffer full is told of EventOut when half
+// of it is free, as gVisor tells it; [TCPConn.WaitWritable] hears of any room.
 const (
 	EventIn    Events = 0x1    // Recv or Accept has something to say: bytes up to the low-water mark, a connection, the end, an error
 	EventOut   Events = 0x4    // Send takes something, and less is unsent than TCP_NOTSENT_LOWAT; Connect is over

@@ -1,6 +1,12 @@
 package socketapi
 
-import "gvisor.dev/gvisor/pkg/waiter"
+import (
+	"context"
+	"time"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/waiter"
+)
 
 // Waits reports whether somebody is in one of c's Wait calls, registered for
 // what may end it.
@@ -20,4 +26,34 @@ type Account struct {
 func AccountOf(c *TCPConn) Account {
 	st := c.so.look()
 	return Account{st.Snd.Una, st.Rcv.Nxt, st.Snd.Queued, st.Rcv.Queued}
+}
+
+// Writing reports whether a Write of c's is under way.
+func Writing(c *TCPConn) bool {
+	if c.wr.mu.TryLock() {
+		c.wr.mu.Unlock()
+		return false
+	}
+	return true
+}
+
+// DialShare is how much time a dial in ctx has for the first of n addresses, 0
+// for all there is.
+func DialShare(ctx context.Context, d *Dialer, n int) time.Duration {
+	ctx, cancel := d.bound(ctx)
+	defer cancel()
+	ctx, cancel = (&attempts{d: d}).share(ctx, n)
+	defer cancel()
+	end, ok := ctx.Value(endKey{}).(tcpip.MonotonicTime)
+	if !ok {
+		return 0
+	}
+	return end.Sub(d.Stack.Clock().NowMonotonic())
+}
+
+// Remembered is how many settings so keeps for sockets to be accepted.
+func Remembered(so *Socket) int {
+	so.mu.Lock()
+	defer so.mu.Unlock()
+	return len(so.settings)
 }

@@ -99,7 +99,7 @@ func infoOf(st *engine.State, clock tcpip.Clock) Info {
 		SndWscale: s.WndScale, RcvWscale: r.WndScale,
 		RTO: s.RTO, RTT: ifSet(s.RTT), RTTVar: ifSet(s.RTTVar), MinRTT: ifSet(s.MinRTT), RcvRTT: ifSet(r.RTT),
 		SndMSS: s.MSS, AdvMSS: r.AdvMSS, SndCwnd: s.Cwnd,
-		Unacked: s.Outstanding, Sacked: s.SackedOut, Probes: s.Probes,
+		Unacked: s.Outstanding, Sacked: max(0, s.SackedOut), Probes: s.Probes,
 		NotsentBytes: s.Unsent, SndWnd: s.Wnd, RcvWnd: r.Wnd, ReordSeen: s.Reordered,
 		LastDataSent: ago(s.Last, clock), LastAckRecv: ago(r.Last, clock),
 	}

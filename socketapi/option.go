@@ -2,6 +2,7 @@ package socketapi
 
 import (
 	"fmt"
+	"slices"
 	"syscall"
 )
 
@@ -36,7 +37,7 @@ const (
 
 	TCP_NODELAY       // Nagle's algorithm off
 	TCP_CORK          // hold back segments that are not full, for 200 ms at most
-	TCP_MAXSEG        // largest segment; set before connect or listen, reads what is in force
+	TCP_MAXSEG        // largest segment that the peer may send, as our SYN says it; set before connect or listen. Reads how large ours are
 	TCP_KEEPIDLE      // seconds until the first keepalive probe
 	TCP_KEEPINTVL     // seconds between probes
 	TCP_KEEPCNT       // probes without answer that end the connection
@@ -135,23 +136,30 @@ type optionSpec struct {
 
 // setting is something that was set on a listener and holds on what it accepts.
 type setting struct {
-	option Option // or 0, and then
-	apply  func(*Socket) error
+	option Option
+	apply  func(*Socket) error // nil: set option to value
 	value  int
 }
 
+// What has no number is remembered by these.
+const (
+	lingerSetting Option = -1 - iota
+	congestionSetting
+)
+
 // remember keeps a setting for sockets to be accepted, once per option: the
-// last one counts.
+// last one counts. It changes nothing in place, because bequeath reads without
+// the lock.
 func (so *Socket) remember(s setting) {
 	so.mu.Lock()
 	defer so.mu.Unlock()
-	for i := range so.settings {
-		if s.option != 0 && so.settings[i].option == s.option {
-			so.settings[i] = s
-			return
-		}
+	settings := slices.Clone(so.settings)
+	if i := slices.IndexFunc(settings, func(old setting) bool { return old.option == s.option }); i >= 0 {
+		settings[i] = s
+	} else {
+		settings = append(settings, s)
 	}
-	so.settings = append(so.settings, s)
+	so.settings = settings
 }
 
 // bequeath puts in force on an accepted socket what was set on its listener:

@@ -25,7 +25,7 @@ func (so *Socket) SetLinger(seconds int) error {
 		so.ep.SocketOptions().SetLinger(tcpip.LingerOption{Enabled: seconds >= 0, Timeout: time.Duration(max(seconds, 0)) * time.Second})
 		return nil
 	}
-	so.remember(setting{apply: set})
+	so.remember(setting{option: lingerSetting, apply: set})
 	return set(so)
 }
 
@@ -62,7 +62,7 @@ func (so *Socket) SetCongestionControl(name string) error {
 	if err := set(so); err != nil {
 		return err
 	}
-	so.remember(setting{apply: set})
+	so.remember(setting{option: congestionSetting, apply: set})
 	return nil
 }
 
@@ -139,6 +139,10 @@ func (so *Socket) membership(group netip.Addr, nic string) (m tcpip.MembershipOp
 		return m, syscall.EINVAL
 	}
 	m.MulticastAddr = tcpip.AddrFromSlice(group.AsSlice())
+	if nics := so.stack.NICs(); nic == "" && len(nics) == 1 {
+		m.NIC = nics[0].ID() // no route leads to a group, and there is no choice
+		return m, nil
+	}
 	if nic != "" {
 		id, ok := nicID(so.stack, nic)
 		if !ok {

@@ -36,7 +36,7 @@ func init() {
 		TCP_NODELAY: boolean("TCP_NODELAY", streams,
 			func(o *tcpip.SocketOptions) bool { return !o.GetDelayOption() },
 			func(o *tcpip.SocketOptions, on bool) { o.SetDelayOption(!on) }),
-		TCP_CORK:          boolean("TCP_CORK", streams, (*tcpip.SocketOptions).GetCorkOption, (*tcpip.SocketOptions).SetCorkOption),
+		TCP_CORK:          {"TCP_CORK", streams, getCork, setCork, true},
 		TCP_MAXSEG:        {"TCP_MAXSEG", streams, getMaxSeg, setMaxSeg, true},
 		TCP_KEEPIDLE:      duration[tcpip.KeepaliveIdleOption]("TCP_KEEPIDLE", time.Second, 1, 32767),
 		TCP_KEEPINTVL:     duration[tcpip.KeepaliveIntervalOption]("TCP_KEEPINTVL", time.Second, 1, 32767),

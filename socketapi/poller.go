@@ -129,6 +129,9 @@ func (p *Poller) Add(x Pollable, want Events, mode Mode, data any) error {
 	defer so.done()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.members == nil || mode > OneShot {
+		return syscall.EINVAL
+	}
 	if p.closed {
 		return net.ErrClosed
 	}

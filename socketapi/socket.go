@@ -47,10 +47,12 @@ type Socket struct {
 
 	lastErrno        atomic.Uint32 // what ended the connection, once a call has returned it
 	shut             atomic.Uint32 // of a socket without connection: what Shutdown ended, as tcpip.ShutdownFlags
+	everRead         atomic.Bool   // a receive has returned bytes
 	sndHigh, rcvHigh atomic.Int64  // most ever seen queued
 
 	// settings are what accepted sockets inherit, in the order in which it was
-	// set; only a listener looks at them. Guarded by mu.
+	// first set; only a listener looks at them. Guarded by mu, and never
+	// changed but for a new slice.
 	settings []setting
 
 	// users counts calls inside ep, plus one until Close. Whoever brings it
@@ -104,6 +106,9 @@ func kindOf(network string) (kind, family, error) {
 
 // open makes the gVisor endpoint of so.
 func (so *Socket) open(s *stack.Stack, k kind, f family) error {
+	if s == nil {
+		return errNil
+	}
 	proto := ipv6
 	if f == onlyIPv4 {
 		proto = ipv4

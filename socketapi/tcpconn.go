@@ -88,13 +88,15 @@ func (c *TCPConn) Read(p []byte) (int, error) {
 		n, err = c.so.recvStream(p, nil, 0)
 		return err
 	})
-	if err == io.EOF { //nolint:errorlint // bare, so that it can be returned bare
+	if err = c.so.endOf(err); err == io.EOF { //nolint:errorlint // bare, so that it can be returned bare
 		return 0, io.EOF
 	}
 	return n, c.opErr("read", err)
 }
 
-// Write copies p into the send buffer, waiting for room as often as it takes.
+// Write copies p into the send buffer, waiting for room as often as it takes;
+// once it waits, until half of the buffer is free, or less than
+// SetWriteLowWater's mark is unsent.
 // A nil error means that all of p is in the send buffer, not that the peer has
 // acknowledged it: that is [TCPConn.WaitAcked]. p is the caller's again when
 // Write returns. Writes at the same time go one after the other, each whole.
@@ -122,24 +124,30 @@ func (c *TCPConn) write(op string, p []byte, rest [][]byte) (int64, error) {
 	defer c.so.done()
 	c.wr.mu.Lock()
 	defer c.wr.mu.Unlock()
-	size, done := len(p)+total(rest), 0
-	for first := true; first || done < size; first = false {
-		n, err := c.writeSome(p, rest)
-		done += n
-		p, rest = skip(p, rest, n)
-		if err != nil {
-			return int64(done), c.opErr(op, err)
-		}
-	}
-	return int64(done), nil
+	done, err := c.writeAll(p, rest)
+	return int64(done), c.opErr(op, err)
 }
 
-// writeSome writes what there is room for, waiting for some. The caller holds
-// wr.mu and a use of the socket.
-func (c *TCPConn) writeSome(p []byte, rest [][]byte) (n int, err error) {
+// writeAll writes p and rest, waiting for room as often as it takes. No bytes
+// are one try. The caller holds wr.mu and a use of the socket.
+func (c *TCPConn) writeAll(p []byte, rest [][]byte) (done int, err error) {
+	size := len(p) + total(rest)
+	for first := true; first || done < size; first = false {
+		n, err := c.writing(func() (int, error) { return c.so.sendStream(p, rest, 0) })
+		done += n
+		if err != nil {
+			return done, err
+		}
+		p, rest = skip(p, rest, n)
+	}
+	return done, nil
+}
+
+// writing runs try until there was room, and tells the account if it waits.
+func (c *TCPConn) writing(try func() (int, error)) (n int, err error) {
 	waited := false
 	err = c.attempt(&c.wr, "write", func() (err error) {
-		n, err = c.so.sendStream(p, rest, 0)
+		n, err = try()
 		if err == syscall.EAGAIN && !waited { //nolint:errorlint // a Socket's errnos are bare
 			waited = true
 			c.so.writerWaits(true)

@@ -1,12 +1,8 @@
 package socketapi
 
 import (
-	"errors"
 	"io"
-	"io/fs"
 	"net"
-	"os"
-	"sync"
 	"syscall"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -56,6 +52,7 @@ func (so *Socket) RecvChunk(n int) (Chunk, error) {
 	if err != nil {
 		return Chunk{}, so.errno(err)
 	}
+	so.tookBytes()
 	so.moderate(c.Len())
 	so.touch()
 	return Chunk{c}, nil
@@ -89,7 +86,7 @@ func (c *TCPConn) readChunk(n int) (chunk Chunk, err error) {
 		chunk, err = c.so.RecvChunk(n)
 		return err
 	})
-	return chunk, err
+	return chunk, c.so.endOf(err)
 }
 
 // buffersWriter is a writer for which several buffers are one call: ours.
@@ -142,173 +139,11 @@ func writeAll(w io.Writer, slices [][]byte, bufs *net.Buffers) (int64, error) {
 		}
 		return int64(n), err
 	}
+	want := int64(total(slices))
 	*bufs = slices
-	return bufs.WriteTo(w)
-}
-
-// ReadFrom writes what r gives until its end. It implements io.ReaderFrom, so
-// that io.Copy uses it. Other Writes wait until it is through.
-//
-// From a TCPConn, a regular file and everything in memory that says how much is
-// left (bytes.Reader and its like), alone or in an io.LimitedReader, the bytes
-// go to the send buffer with the one copy that gVisor makes. gVisor must be told
-// beforehand how much a reader will give (Endpoint.readFromPayloader); who
-// cannot say that is read into a buffer first.
-func (c *TCPConn) ReadFrom(r io.Reader) (int64, error) {
-	if !c.valid() {
-		return 0, errNil
-	}
-	if from, ok := r.(*TCPConn); ok && from.valid() {
-		n, err := from.WriteTo(c)
-		return n, err
-	}
-	size, known := sizeOf(r)
-	if known {
-		return c.readSized(r, size)
-	}
-	return c.readUnsized(r)
-}
-
-// readUnsized writes what r gives by way of a buffer: a small one while r has
-// little, so that a source that is silent most of the time holds little memory,
-// and a large one while r fills what it is given.
-func (c *TCPConn) readUnsized(r io.Reader) (done int64, err error) {
-	small := make([]byte, copySmall)
-	buf, large := small, (*[copyLarge]byte)(nil)
-	defer func() {
-		if large != nil {
-			copyPool.Put(large)
-		}
-	}()
-	for {
-		n, rerr := r.Read(buf)
-		if n > 0 {
-			m, err := c.write("readfrom", buf[:n], nil)
-			done += m
-			if err != nil {
-				return done, err
-			}
-		}
-		if rerr == io.EOF {
-			return done, nil
-		}
-		if rerr != nil {
-			return done, rerr
-		}
-		switch {
-		case n == len(buf) && large == nil:
-			large = copyPool.Get().(*[copyLarge]byte)
-			buf = large[:]
-		case n < copySmall && large != nil:
-			copyPool.Put(large)
-			buf, large = small, nil
-		}
-	}
-}
-
-// What a source of unknown length is read into.
-const (
-	copySmall = 4 << 10
-	copyLarge = 128 << 10
-)
-
-var copyPool = sync.Pool{New: func() any { return new([copyLarge]byte) }}
-
-// sizeOf is how much r will give, if it is one of those that know.
-func sizeOf(r io.Reader) (int64, bool) {
-	switch r := r.(type) {
-	case *io.LimitedReader:
-		n, ok := sizeOf(r.R)
-		return min(n, max(r.N, 0)), ok
-	case *os.File:
-		info, err := r.Stat()
-		if err != nil || info.Mode()&fs.ModeType != 0 {
-			return 0, false
-		}
-		at, err := r.Seek(0, io.SeekCurrent)
-		// A size of 0 is what the kernel says of files that it makes up.
-		return info.Size() - at, err == nil && info.Size() > 0 && at <= info.Size()
-	case interface{ Len() int }:
-		return int64(r.Len()), true
-	default:
-		return 0, false
-	}
-}
-
-// sized is a reader of which so many bytes are left, as tcpip.Payloader.
-type sized struct {
-	r    io.Reader
-	left int   // for this piece
-	err  error // what r said instead of giving them
-}
-
-// Len implements tcpip.Payloader.
-func (s *sized) Len() int { return s.left }
-
-// Read implements io.Reader. gVisor asks for all of Len, and takes no io.EOF
-// for an answer: a source that gives less is an error.
-func (s *sized) Read(p []byte) (int, error) {
-	if len(p) == 0 || s.left == 0 {
-		return 0, nil
-	}
-	n, err := io.ReadFull(s.r, p[:min(len(p), s.left)])
-	s.left -= n
-	if err != nil {
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
-		s.err = err
+	n, err := bufs.WriteTo(w)
+	if err == nil && n < want {
+		err = io.ErrShortWrite // package net goes on
 	}
 	return n, err
-}
-
-// readSized writes what r gives, which is size bytes.
-func (c *TCPConn) readSized(r io.Reader, size int64) (int64, error) {
-	if err := c.so.use(); err != nil {
-		return 0, c.opErr("readfrom", err)
-	}
-	defer c.so.done()
-	c.wr.mu.Lock()
-	defer c.wr.mu.Unlock()
-	src := &sized{r: r}
-	var done int64
-	for done < size {
-		waited := false
-		err := c.attempt(&c.wr, "write", func() error {
-			n, err := c.so.sendSized(src, size-done)
-			done += int64(n)
-			if err == syscall.EAGAIN && !waited { //nolint:errorlint // a Socket's errnos are bare
-				waited = true
-				c.so.writerWaits(true)
-			}
-			return err
-		})
-		if waited {
-			c.so.writerWaits(false)
-		}
-		if src.err != nil {
-			return done, src.err
-		}
-		if err != nil {
-			return done, c.opErr("readfrom", err)
-		}
-	}
-	return done, nil
-}
-
-// sendSized sends a piece of what src gives, at most left bytes.
-func (so *Socket) sendSized(src *sized, left int64) (int, error) {
-	so.snd.mu.Lock()
-	defer so.snd.unlock(so.ep.SocketOptions())
-	limit, err := so.pieceLimit()
-	if err != nil {
-		return 0, err
-	}
-	src.left = int(min(left, int64(limit)))
-	n, terr := so.ep.Write(src, tcpip.WriteOptions{})
-	so.touch()
-	if terr != nil {
-		return 0, so.errno(terr)
-	}
-	return int(n), nil
 }

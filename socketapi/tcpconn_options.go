@@ -116,7 +116,8 @@ func (c *TCPConn) SetReadLowWater(n int) error { return c.set(setting{option: SO
 // SetWriteLowWater makes Write take bytes, and the socket be writable, only
 // while less than n bytes are unsent (TCP_NOTSENT_LOWAT); 0 lifts that. What
 // waits in the send buffer then is what the network has not acknowledged, and
-// next to nothing of the application's that could still be changed.
+// next to nothing of the application's that could still be changed. Bytes are
+// taken as whole segments, so that up to a segment more may be unsent.
 func (c *TCPConn) SetWriteLowWater(n int) error {
 	return c.set(setting{option: TCP_NOTSENT_LOWAT, value: n})
 }
@@ -163,9 +164,10 @@ func (c *TCPConn) SetCongestionControl(name string) error {
 	return c.opErr("set", inCall("setsockopt", c.so.SetCongestionControl(name)))
 }
 
-// MaxSegment is the largest segment sent, in payload bytes (TCP_MAXSEG). It is
-// bounded before the handshake: by SetOption in Dialer.Control or
-// ListenConfig.Control.
+// MaxSegment is the largest segment that we send, in payload bytes, which the
+// peer and the path decide. TCP_MAXSEG, set in Dialer.Control or
+// ListenConfig.Control, bounds what the peer sends, and not, as on Linux, ours:
+// gVisor only announces it.
 func (c *TCPConn) MaxSegment() (int, error) {
 	if !c.valid() {
 		return 0, errNil

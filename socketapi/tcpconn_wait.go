@@ -2,11 +2,13 @@ package socketapi
 
 import (
 	"context"
+	"io"
 	"syscall"
 
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 
 	"tapstack/socketapi/internal/engine"
+	"tapstack/stack"
 )
 
 // awaitMark is EAGAIN while less than the low-water mark is there for a reader
@@ -53,6 +55,11 @@ func (c *TCPConn) WaitWritable(ctx context.Context) error {
 		return errNil
 	}
 	return c.opErr("wait", c.until(ctx, &c.wr, func() (bool, error) {
+		if c.so.Ready()&EventOut != 0 {
+			return true, nil
+		}
+		// gVisor tells of room only when half of the buffer is free.
+		c.so.watchSent()
 		return c.so.Ready()&EventOut != 0, nil
 	}))
 }
@@ -113,6 +120,18 @@ func (c *TCPConn) checkOpen(st *engine.State) error {
 	return inCall("wait", c.so.failure(st))
 }
 
+// endOf is err, but for the end of a stream that a reset or a timeout has cut
+// off. A socket's error is told once, to whoever asks first, and every receive
+// afterwards finds nothing (as on Linux); a reader who was not the first must not
+// take that for the peer's FIN.
+func (so *Socket) endOf(err error) error {
+	if err != io.EOF || so.tcp().EndpointState() != tcp.StateError { //nolint:errorlint // a Socket's is bare
+		return err
+	}
+	st := so.look()
+	return inCall("read", so.failure(&st))
+}
+
 // failure is why a connection ended, whether or not somebody was told already.
 func (so *Socket) failure(st *engine.State) error {
 	if errno := so.lastErrno.Load(); errno != 0 {
@@ -122,7 +141,7 @@ func (so *Socket) failure(st *engine.State) error {
 		return syscall.EPIPE
 	}
 	if st.HardError != nil {
-		return so.errno(st.HardError)
+		return stack.Errno(st.HardError) // and not errno: others are still to be told
 	}
 	return syscall.ECONNABORTED
 }

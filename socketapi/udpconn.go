@@ -158,7 +158,7 @@ func (c *UDPConn) ReadMsgUDP(p, oob []byte) (n, oobn, flags int, from *net.UDPAd
 // ReadMessage receives one datagram into m and returns its length, as far as
 // m.Buffers hold it.
 func (c *UDPConn) ReadMessage(m *Message) (int, error) {
-	if c == nil {
+	if c == nil || m == nil {
 		return 0, errNil
 	}
 	return c.receiveMsg(m)
@@ -181,6 +181,9 @@ func (c *UDPConn) WriteTo(p []byte, addr net.Addr) (int, error) {
 		return 0, errNil
 	}
 	to, err := netAddrPort(addr)
+	if c.remote.IsValid() {
+		err = net.ErrWriteToConnected // whatever addr is
+	}
 	if err != nil {
 		return 0, c.opErr("write", addr, err)
 	}
@@ -195,13 +198,18 @@ func (c *UDPConn) WriteToUDP(p []byte, addr *net.UDPAddr) (int, error) {
 	return c.WriteTo(p, addr)
 }
 
-// WriteToUDPAddrPort is WriteTo without an allocation.
+// WriteToUDPAddrPort is WriteTo without an allocation. *net.AddrError for an
+// invalid address.
 func (c *UDPConn) WriteToUDPAddrPort(p []byte, to netip.AddrPort) (int, error) {
 	if c == nil {
 		return 0, errNil
 	}
-	if !to.IsValid() {
-		return 0, c.opErr("write", nil, errInvalid("sendto"))
+	switch {
+	case to.IsValid():
+	case c.remote.IsValid():
+		return 0, c.opErr("write", nil, net.ErrWriteToConnected)
+	default:
+		return 0, c.opErr("write", nil, &net.AddrError{Err: "missing address", Addr: to.String()})
 	}
 	return c.send(p, to)
 }
@@ -236,7 +244,7 @@ func (c *UDPConn) WriteMsgUDP(p, oob []byte, addr *net.UDPAddr) (n, oobn int, er
 // WriteMessage sends m.Buffers as one datagram to m.Addr, invalid for the
 // connected address.
 func (c *UDPConn) WriteMessage(m *Message) (int, error) {
-	if c == nil {
+	if c == nil || m == nil {
 		return 0, errNil
 	}
 	return c.sendMsg(m.Addr, "sendmsg", func() (int, error) { return c.so.SendMsg(m, 0) })

@@ -151,3 +151,35 @@ func TestPing(t *testing.T) {
 		})
 	}
 }
+
+// TestUDPWriteToInvalidAddress: an address without an IP is no way to say "the
+// connected one", and none to say nothing.
+func TestUDPWriteToInvalidAddress(t *testing.T) {
+	a, _ := pair(t, nil)
+	conn, err := (&socketapi.Dialer{Stack: a}).Dial("udp", netip.AddrPortFrom(b4.Addr(), 9).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	c := conn.(*socketapi.UDPConn)
+	for _, addr := range []*net.UDPAddr{nil, {}, {Port: 7}} {
+		if _, err := c.WriteToUDP([]byte("x"), addr); !errors.Is(err, net.ErrWriteToConnected) {
+			t.Errorf("connected, to %v: %v", addr, err)
+		}
+	}
+	if _, err := c.WriteToUDPAddrPort([]byte("x"), netip.AddrPort{}); !errors.Is(err, net.ErrWriteToConnected) {
+		t.Errorf("connected, to no AddrPort: %v", err)
+	}
+	u, err := socketapi.ListenUDP(a, "udp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.Close()
+	var missing *net.AddrError
+	if _, err := u.WriteToUDPAddrPort([]byte("x"), netip.AddrPort{}); !errors.As(err, &missing) {
+		t.Errorf("to no AddrPort: %v", err)
+	}
+	if _, err := u.WriteToUDP([]byte("x"), nil); !errors.As(err, &missing) {
+		t.Errorf("to nil: %v", err)
+	}
+}

@@ -118,10 +118,10 @@ func (w *waiting) until(ctx context.Context, sd *side, done func() (bool, error)
 		if err := w.check(sd); err != nil {
 			return err
 		}
-		if ok, err := done(); ok || err != nil {
+		if err := ended(so.stack); err != nil {
 			return err
 		}
-		if err := ended(so.stack); err != nil {
+		if ok, err := done(); ok || err != nil {
 			return err
 		}
 		if !registered {

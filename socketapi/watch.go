@@ -37,6 +37,7 @@ func resetAfterFIN(st *engine.State) bool {
 const (
 	watchSent    = 1 << iota // tell of eventSent
 	watchAccount             // keep the account
+	watchWindow              // keep the receive window from a dead end
 )
 
 // watchSent makes the socket tell of eventSent from now on: that bytes were
@@ -55,9 +56,28 @@ func (so *Socket) watch(what uint32) {
 func (so *Socket) handled() {
 	if a := so.account.Load(); a != nil {
 		a.Handled()
+		st := engine.ReadLocked(so.tcp())
+		raise(&so.sndHigh, st.Snd.Queued)
+		raise(&so.rcvHigh, st.Rcv.Queued)
 	}
-	if so.watched.Load()&watchSent != 0 {
+	what := so.watched.Load()
+	if what&watchWindow != 0 {
+		engine.OpenRemainderLocked(so.tcp())
+	}
+	if what&watchSent != 0 {
 		so.queue.Notify(eventSent)
+	}
+}
+
+// stuck is called when a send finds no room. While its application waits for
+// that it may not read, and if the receive window then runs out at a remainder
+// that the scale cannot express, gVisor takes no more acknowledgements either:
+// see engine.OpenRemainder. Connections on which nothing was ever received have
+// no such end before them, and are not watched.
+func (so *Socket) stuck() {
+	if so.watched.Load()&watchWindow == 0 && (so.everRead.Load() || so.look().Rcv.Queued > 0) {
+		so.watch(watchWindow)
+		engine.OpenRemainder(so.tcp())
 	}
 }
 

@@ -146,8 +146,8 @@ func (s Slow) String() string {
 //  1. Our own window was closed for more than half of the time: our reader.
 //  2. The largest of the six shares, if it is not AppLimited, names its own.
 //  3. More was received than sent: our reader, if a byte waits for it longer
-//     than for a round trip; nobody here otherwise, the other end's writer
-//     then.
+//     than for a round trip, and for more than a hundredth of the time
+//     watched; nobody here otherwise, the other end's writer then.
 //  4. Our writer, if it has written anything.
 func (h Report) Slow() Slow {
 	if h.ZeroWindow.Time > h.Watched/2 {
@@ -179,7 +179,7 @@ func (h Report) Slow() Slow {
 func (h Report) slowApplication() Slow {
 	waiting := h.Received > 0 || h.UnreadWait > 0
 	switch {
-	case waiting && h.Received >= h.Sent && h.UnreadWait > h.RTT:
+	case waiting && h.Received >= h.Sent && h.UnreadWait > max(h.RTT, h.Watched/100):
 		return SlowReader
 	case h.Sent > 0 && h.Sent >= h.Received:
 		return SlowWriter

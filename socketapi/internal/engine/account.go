@@ -138,9 +138,10 @@ func (a *Account) DeviceWaited(d time.Duration) {
 
 // NotifyEvent implements waiter.EventListener: the connection is gone. Nobody
 // has to look for that to be noticed in time: gVisor handles a reset after the
-// function given to Watch has run, and a timeout without.
+// function given to Watch has run, and a timeout without. A socket that is
+// closed here, and one that could not connect, notify too: those are not gone.
 func (a *Account) NotifyEvent(waiter.EventMask) {
-	if a.gone.Load() == nil {
+	if a.gone.Load() == nil && over(a.ep.EndpointState()) {
 		now := a.clock.NowMonotonic()
 		a.gone.CompareAndSwap(nil, &now)
 	}

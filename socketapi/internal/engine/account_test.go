@@ -312,6 +312,22 @@ func TestAccountEnds(t *testing.T) {
 	}
 }
 
+// TestAccountOutlivesItsSocket: a socket that is closed here is told at once
+// that it is, and its connection lives on until what was written is delivered or
+// given up.
+func TestAccountOutlivesItsSocket(t *testing.T) {
+	w := newWire(t, 5*time.Millisecond, fixed(64<<10))
+	a, _ := w.connect(nil)
+	w.run(100 * time.Millisecond)
+	acct := watched(w, a)
+	w.run(time.Second)
+	a.queue.Notify(waiter.EventHUp)
+	w.run(5 * time.Second)
+	a.Abort()
+	w.run(10 * time.Second)
+	check(t, acct.Holdup(), 6*time.Second)
+}
+
 // TestAccountFromTheStart: the handshake is nobody's fault, and is counted.
 func TestAccountFromTheStart(t *testing.T) {
 	const delay = 50 * time.Millisecond

@@ -1,169 +1,56 @@
 package socketapi
 
 import (
-	"io"
 	"net/netip"
 	"sync"
 	"sync/atomic"
 	"syscall"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/waiter"
 )
 
-// receiver and sender are what a call of each direction works with, kept so
-// that no call allocates.
-type receiver struct {
-	mu   sync.Mutex
-	to   sink
-	auto autotune
-}
-
+// sender is what a send works with, kept so that none allocates.
 type sender struct {
 	mu    sync.Mutex
 	from  source
 	to    tcpip.FullAddress
-	piece int  // how much of a stream is handed to gVisor at a time; 0 until the first send
-	more  bool // the last send had MsgMore
+	mss   int // of the stream when it began
+	piece int // how much of a stream is handed to gVisor at a time; 0 until the first send
+
+	// more: TCP_CORK is on because of MsgMore, and not because the application
+	// has set it. Written with mu held.
+	more atomic.Bool
 
 	// size is a send buffer size that waits for mu: see resize.
 	size atomic.Int64
 }
 
-// resize sets the send buffer's size, or leaves that to whoever holds mu.
+// resize sets the send buffer's size, or leaves that to whoever holds snd.mu.
 // gVisor drops bytes that it has taken from a reader when the buffer shrinks
 // meanwhile (Endpoint.queueSegment), and a reader may take its time.
-func (s *sender) resize(o *tcpip.SocketOptions, n int64) {
-	s.size.Store(n)
-	if s.mu.TryLock() {
-		s.unlock(o)
+func (so *Socket) resize(n int64) {
+	so.snd.size.Store(n)
+	if so.snd.mu.TryLock() {
+		so.sendUnlock()
 	}
 }
 
-// unlock releases mu and does what waited for that.
-func (s *sender) unlock(o *tcpip.SocketOptions) {
-	if n := s.size.Swap(0); n != 0 {
-		o.SetSendBufferSize(n, true)
+// sendUnlock releases snd.mu and does what waited for that.
+func (so *Socket) sendUnlock() {
+	n := so.snd.size.Swap(0)
+	if n != 0 {
+		so.ep.SocketOptions().SetSendBufferSize(n, true)
 	}
-	s.mu.Unlock()
+	so.snd.mu.Unlock()
+	if n != 0 {
+		// gVisor tells writers of a larger buffer only if much of it is free.
+		so.queue.Notify(waiter.WritableEvents)
+	}
 	// Whoever came after the Swap found mu held.
-	if s.size.Load() != 0 && s.mu.TryLock() {
-		s.unlock(o)
+	if so.snd.size.Load() != 0 && so.snd.mu.TryLock() {
+		so.sendUnlock()
 	}
-}
-
-// Recv takes received bytes, like recv(2): of a stream as many as there are and
-// p holds; of a datagram the first, whose rest is lost if p is too short. It
-// returns io.EOF after the peer's FIN.
-//
-// Errors: EAGAIN, ECONNREFUSED, ECONNRESET, ETIMEDOUT, ENOTCONN, EINVAL for
-// flags there are not.
-func (so *Socket) Recv(p []byte, flags MsgFlags) (int, error) {
-	n, _, err := so.RecvFrom(p, flags)
-	return n, err
-}
-
-// RecvFrom is Recv, and says who sent the datagram. For streams from is zero.
-func (so *Socket) RecvFrom(p []byte, flags MsgFlags) (n int, from netip.AddrPort, err error) {
-	if err := so.use(); err != nil {
-		return 0, from, err
-	}
-	defer so.done()
-	if so.kind == stream {
-		n, err = so.recvStream(p, nil, flags)
-		return n, from, err
-	}
-	res, n, err := so.recvDatagram(p, nil, flags)
-	if err != nil {
-		return 0, from, err
-	}
-	return n, addrPort(so.stack, res.RemoteAddr), nil
-}
-
-// RecvMsg fills m.Buffers, m.Addr, m.Control and m.Flags, like recvmsg(2).
-func (so *Socket) RecvMsg(m *Message, flags MsgFlags) (int, error) {
-	if err := so.use(); err != nil {
-		return 0, err
-	}
-	defer so.done()
-	m.Flags, m.Control = 0, Control{}
-	if so.kind == stream {
-		n, err := so.recvStream(nil, m.Buffers, flags)
-		if err == nil && so.flagged(flagInq) {
-			m.Control.Has, m.Control.Inq = ControlInq, so.inq()
-		}
-		return n, err
-	}
-	res, n, err := so.recvDatagram(nil, m.Buffers, flags)
-	if err != nil {
-		return 0, err
-	}
-	m.Addr = addrPort(so.stack, res.RemoteAddr)
-	if res.Total > total(m.Buffers) {
-		m.Flags |= MsgTrunc
-	}
-	so.received(&m.Control, &res.ControlMessages)
-	return n, nil
-}
-
-// recvStream is one tcp.Endpoint.Read.
-func (so *Socket) recvStream(p []byte, rest [][]byte, flags MsgFlags) (int, error) {
-	if flags&MsgOOB != 0 {
-		return 0, syscall.EINVAL
-	}
-	size := len(p) + total(rest)
-	if size == 0 {
-		// Whether there is something is what recv(2) says of no bytes.
-		_, err := so.recvStream(make([]byte, 1), nil, MsgPeek)
-		if err == io.EOF { //nolint:errorlint // bare, from recvStream
-			err = nil
-		}
-		return 0, err
-	}
-	so.rcv.mu.Lock()
-	defer so.rcv.mu.Unlock()
-	var dst io.Writer = &so.rcv.to
-	if flags&MsgTrunc != 0 {
-		d := discard(size)
-		dst = &d
-	} else {
-		so.rcv.to = sink{p: p, rest: rest}
-		defer func() { so.rcv.to = sink{} }()
-	}
-	res, err := so.ep.Read(dst, tcpip.ReadOptions{Peek: flags&MsgPeek != 0})
-	if _, eof := err.(*tcpip.ErrClosedForReceive); eof && ended(so.stack) == nil {
-		return 0, io.EOF
-	}
-	if err != nil {
-		return 0, so.errno(err)
-	}
-	if flags&MsgPeek == 0 {
-		so.moderate(res.Count)
-		so.touch()
-	}
-	return res.Count, nil
-}
-
-// recvDatagram takes one message.
-func (so *Socket) recvDatagram(p []byte, rest [][]byte, flags MsgFlags) (tcpip.ReadResult, int, error) {
-	if flags&MsgOOB != 0 && so.kind == ping {
-		return tcpip.ReadResult{}, 0, syscall.EOPNOTSUPP // UDP ignores it
-	}
-	so.rcv.mu.Lock()
-	defer so.rcv.mu.Unlock()
-	so.rcv.to = sink{p: p, rest: rest, drop: true}
-	defer func() { so.rcv.to = sink{} }()
-	res, err := so.ep.Read(&so.rcv.to, tcpip.ReadOptions{Peek: flags&MsgPeek != 0, NeedRemoteAddr: true})
-	if _, eof := err.(*tcpip.ErrClosedForReceive); eof && ended(so.stack) == nil {
-		return res, 0, io.EOF
-	}
-	if err != nil {
-		return res, 0, so.errno(err)
-	}
-	n := so.rcv.to.n
-	if flags&MsgTrunc != 0 {
-		n = res.Total
-	}
-	return res, n, nil
 }
 
 // Send appends to a stream's send buffer what there is room for, or sends one
@@ -171,8 +58,8 @@ func (so *Socket) recvDatagram(p []byte, rest [][]byte, flags MsgFlags) (tcpip.R
 // the bytes are in the send buffer, not that the peer has acknowledged them. p
 // is the caller's again when Send returns.
 //
-// With TCP_NOTSENT_LOWAT set, a stream takes no more than would leave that many
-// bytes unsent.
+// With TCP_NOTSENT_LOWAT set, a stream takes whole segments while less than that
+// many bytes are unsent.
 //
 // Errors: EAGAIN, EPIPE after Shutdown, ECONNRESET, ETIMEDOUT, ENOTCONN,
 // EDESTADDRREQ, EMSGSIZE, ECONNREFUSED, EHOSTUNREACH, ENETUNREACH.
@@ -216,7 +103,7 @@ func (so *Socket) sendStream(p []byte, rest [][]byte, flags MsgFlags) (int, erro
 		return 0, syscall.EINVAL
 	}
 	so.snd.mu.Lock()
-	defer so.snd.unlock(so.ep.SocketOptions())
+	defer so.sendUnlock()
 	defer so.snd.from.of(nil, nil, 0)
 	size, done := len(p)+total(rest), 0
 	if so.watched.Load()&watchSent != 0 {
@@ -232,6 +119,9 @@ func (so *Socket) sendStream(p []byte, rest [][]byte, flags MsgFlags) (int, erro
 		if err != nil {
 			if done > 0 {
 				return done, nil
+			}
+			if err == syscall.EAGAIN { //nolint:errorlint // a Socket's errnos are bare
+				so.stuck()
 			}
 			return 0, err
 		}
@@ -289,13 +179,15 @@ func (so *Socket) pieceLimit() (int, error) {
 		if mss == 0 {
 			return 1, nil // not connected: let gVisor say so
 		}
-		so.snd.piece = pieceSize(mss)
+		so.snd.mss, so.snd.piece = mss, pieceSize(mss)
 	}
 	switch room := so.roomBelowMark(); {
 	case room == 0:
 		return 0, syscall.EAGAIN
 	case room > 0:
-		return min(room, so.snd.piece), nil
+		// Whole segments: the mark is for when to write, not for how small
+		// segments are to be.
+		return min((room+so.snd.mss-1)/so.snd.mss*so.snd.mss, so.snd.piece), nil
 	default:
 		return so.snd.piece, nil
 	}
@@ -313,19 +205,34 @@ func pieceSize(mss int) int {
 }
 
 // cork and uncork are MSG_MORE: TCP_CORK around the sends that have it and the
-// first that has not, unless the application has corked the socket itself.
+// first that has not, unless the application has corked the socket itself. The
+// caller holds snd.mu.
 func (so *Socket) cork(more bool) {
-	if more && !so.snd.more && !so.ep.SocketOptions().GetCorkOption() {
+	if more && !so.ep.SocketOptions().GetCorkOption() {
 		so.ep.SocketOptions().SetCorkOption(true)
-		so.snd.more = true
+		so.snd.more.Store(true)
 	}
 }
 
 func (so *Socket) uncork(more bool) {
-	if !more && so.snd.more {
-		so.snd.more = false
+	if !more && so.snd.more.Load() {
+		so.snd.more.Store(false)
 		so.ep.SocketOptions().SetCorkOption(false)
 	}
+}
+
+func getCork(so *Socket) (int, error) {
+	return b2i(so.ep.SocketOptions().GetCorkOption() && !so.snd.more.Load()), nil
+}
+
+// setCork takes over from MsgMore: what that has held back leaves with 0, as in
+// Linux, and stays with 1.
+func setCork(so *Socket, v int) error {
+	so.snd.mu.Lock()
+	defer so.sendUnlock()
+	so.snd.more.Store(false)
+	so.ep.SocketOptions().SetCorkOption(v != 0)
+	return nil
 }
 
 // sendDatagram sends one message.
@@ -334,7 +241,7 @@ func (so *Socket) sendDatagram(p []byte, rest [][]byte, flags MsgFlags, to netip
 		return 0, syscall.EOPNOTSUPP
 	}
 	so.snd.mu.Lock()
-	defer so.snd.unlock(so.ep.SocketOptions())
+	defer so.sendUnlock()
 	defer so.snd.from.of(nil, nil, 0)
 	opts := tcpip.WriteOptions{ControlMessages: control}
 	if to.IsValid() {
@@ -351,36 +258,6 @@ func (so *Socket) sendDatagram(p []byte, rest [][]byte, flags MsgFlags, to netip
 		return 0, so.errno(err)
 	}
 	return size, nil
-}
-
-// received translates what gVisor received with a message.
-func (so *Socket) received(c *Control, m *tcpip.ReceivableControlMessages) {
-	if m.HasTTL {
-		c.Has, c.TTL = c.Has|ControlTTL, m.TTL
-	}
-	if m.HasHopLimit {
-		c.Has, c.TTL = c.Has|ControlTTL, m.HopLimit
-	}
-	if m.HasTOS {
-		c.Has, c.TOS = c.Has|ControlTOS, m.TOS
-	}
-	if m.HasTClass {
-		c.Has, c.TOS = c.Has|ControlTOS, uint8(m.TClass)
-	}
-	if m.HasIPPacketInfo {
-		c.Has, c.NIC = c.Has|ControlPacketInfo, nicName(so.stack, m.PacketInfo.NIC)
-		c.Dst, _ = netip.AddrFromSlice(m.PacketInfo.DestinationAddr.AsSlice())
-		c.nicIndex = int32(m.PacketInfo.NIC)
-	}
-	if m.HasIPv6PacketInfo {
-		c.Has, c.NIC = c.Has|ControlPacketInfo, nicName(so.stack, m.IPv6PacketInfo.NIC)
-		c.Dst, _ = netip.AddrFromSlice(m.IPv6PacketInfo.Addr.AsSlice())
-		c.nicIndex = int32(m.IPv6PacketInfo.NIC)
-	}
-	// gVisor stamps every datagram, asked or not.
-	if m.HasTimestamp && so.flagged(flagTimestamp) {
-		c.Has, c.Timestamp = c.Has|ControlTimestamp, m.Timestamp
-	}
 }
 
 // sendable translates what is to be sent with a message. EINVAL for what can
