@@ -55,6 +55,9 @@ type link struct {
 // linkDrops are frames lost between the device and gVisor, by cause.
 type linkDrops struct {
 	otherHost, tooShort, badUSO atomic.Uint64
+
+	// Segments and datagrams that the device refused and gVisor believes sent.
+	tcpOut, udpOut atomic.Uint64
 }
 
 // txScratch keeps the slices of one outgoing frame from being allocated.
@@ -243,8 +246,19 @@ func (l *link) write(pkt *netstack.PacketBuffer) tcpip.Error {
 	default:
 		// ErrDown and ErrFrame, counted by the device, and ErrGone, which
 		// ends the stack. A link that is down loses packets silently, as a
-		// pulled cable does.
+		// pulled cable does; only the statistics tell.
+		l.refused(pkt.TransportProtocolNumber)
 		return nil
+	}
+}
+
+// refused counts a packet that the device did not take.
+func (l *link) refused(proto tcpip.TransportProtocolNumber) {
+	switch proto {
+	case header.TCPProtocolNumber:
+		l.drops.tcpOut.Add(1)
+	case header.UDPProtocolNumber:
+		l.drops.udpOut.Add(1)
 	}
 }
 

@@ -128,6 +128,36 @@ func TestKernelDrops(t *testing.T) {
 	}
 }
 
+// TestSendErrors: what a device refuses is counted, though nobody above the
+// link hears of it.
+func TestSendErrors(t *testing.T) {
+	s, err := New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	ours, peer := tap.Pipe(nil)
+	n, err := s.AddNIC(ours, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := peer.Close(); err != nil { // a pulled cable
+		t.Fatal(err)
+	}
+	send(t, n.link, segment{1000, 1, ackFlag, 12, 0})
+	send(t, n.link, segment{1000, 1, ackFlag, 0, 50})
+	datagram := tcpPacket(10)
+	defer datagram.DecRef()
+	datagram.TransportProtocolNumber = header.UDPProtocolNumber
+	n.link.AddHeader(datagram)
+	if err := n.link.write(datagram); err != nil {
+		t.Error(err)
+	}
+	if st := s.Stats(); st.TCP.SendErrors != 2 || st.UDP.SendErrors != 1 {
+		t.Errorf("%d segments, %d datagrams, want 2 and 1; the device: %+v", st.TCP.SendErrors, st.UDP.SendErrors, st.NICs[0].Device.TxDrops)
+	}
+}
+
 func BenchmarkLinkOut(b *testing.B) {
 	for name, n := range map[string]int{"1448": 1448, "64K": 65_160} {
 		b.Run(name, func(b *testing.B) {
