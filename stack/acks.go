@@ -56,7 +56,7 @@ type ackHold struct {
 	busy   bool // the reader will flush
 	held   int  // slots with a frame
 	joined uint64
-	failed uint64     // releases that the device refused
+	failed uint64    // releases that the device refused
 	out    [1][]byte // for release, which shall not allocate
 	slots  [ackSlots]ackSlot
 }

@@ -111,7 +111,7 @@ func TestAckHoldRefused(t *testing.T) {
 // downQueue is of an interface that is down.
 type downQueue struct{ idlerQueue }
 
-func (q *downQueue) Queues() []tap.Queue              { return []tap.Queue{q} }
+func (q *downQueue) Queues() []tap.Queue             { return []tap.Queue{q} }
 func (*downQueue) Write([][]byte, tap.Offload) error { return tap.ErrDown }
 
 // TestAckHold: what leaves, in order, named by its acknowledgement number.
