@@ -30,6 +30,7 @@ type link struct {
 	seed   maphash.Seed // for choosing one
 	acks   []*ackHold   // of each queue; nil for one that is no tap.Idler
 	onDead func(error)  // told once, when a reader ends and close was not called
+	onMTU  func()       // told when the MTU has changed; may be nil
 
 	csum bool // the device has checksum offload
 	tso  bool // and takes large TCP frames of both families
@@ -105,7 +106,10 @@ func (l *link) start() {
 // connections take their MSS from a new MTU; see outgoing for old ones.
 func (l *link) changed(i tap.Interface) {
 	l.up.Store(i.Up)
-	l.mtu.Store(uint32(l.dev.MTU())) // which need not be all that the interface has
+	mtu := uint32(l.dev.MTU()) // which need not be all that the interface has
+	if l.mtu.Swap(mtu) != mtu && l.onMTU != nil {
+		l.onMTU()
+	}
 }
 
 // stop closes the device and waits for the readers.

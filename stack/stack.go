@@ -26,6 +26,7 @@ type Stack struct {
 	mu      sync.Mutex // guards what follows
 	nics    []*NIC
 	nextNIC tcpip.NICID
+	noSACK  bool  // the configuration has it off for good
 	err     error // why done was closed
 
 	ending  sync.Once     // the teardown, whoever starts it
@@ -65,6 +66,7 @@ func New(cfg *Config) (*Stack, error) {
 			},
 		}),
 		nextNIC: 1,
+		noSACK:  tcpCfg.NoSACK,
 		done:    make(chan struct{}),
 		drained: make(chan struct{}),
 	}
@@ -110,6 +112,7 @@ func (s *Stack) addNIC(dev tap.Device, cfg *NICConfig) (*NIC, error) {
 	}
 	s.nextNIC++
 	s.nics = append(s.nics, n)
+	s.fitSACK()
 	n.link.start()
 	return n, nil
 }
