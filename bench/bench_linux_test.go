@@ -26,6 +26,7 @@ func TestRun(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a quarter of a minute")
 	}
+	t.Setenv("GORACE", "halt_on_error=1") // of the processes that are measured
 	ns := netnstest.Need(t)
 	if _, err := os.Stat("/dev/net/tun"); err != nil {
 		netnstest.Skip(t, err)
