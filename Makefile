@@ -48,11 +48,12 @@ demo: build ## watch the stack and the kernel talk; touches nothing outside its 
 
 .PHONY: test
 test: go ## run all tests, with the race detector; TAPSTACK_REQUIRE_TAP=1 forbids skipping
-	@race=$$(.ci/race.sh); \
+	@race=$$(.ci/race.sh); failed=; \
 	for m in $(MODULES); do \
 		echo "go test $$race -shuffle=on $(TESTFLAGS) ./...  # in $$m"; \
-		(cd $$m && go test $$race -shuffle=on $(TESTFLAGS) ./...); \
-	done
+		(cd $$m && go test $$race -shuffle=on $(TESTFLAGS) ./...) || failed+=" $$m"; \
+	done; \
+	[ -z "$$failed" ] || { echo "tests failed in$$failed"; exit 1; }
 
 .PHONY: lint
 lint: bin/golangci-lint ## check style and the import walls (.golangci.yml)

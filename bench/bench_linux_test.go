@@ -26,6 +26,7 @@ func TestRun(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a quarter of a minute")
 	}
+	t.Setenv("GORACE", "halt_on_error=1") // of the processes that are measured
 	ns := netnstest.Need(t)
 	if _, err := os.Stat("/dev/net/tun"); err != nil {
 		netnstest.Skip(t, err)
@@ -48,6 +49,61 @@ func TestRun(t *testing.T) {
 				t.Errorf("%s on %s: measured %d times, want once", x.Workload, target, len(x.Runs[target]))
 			}
 		}
+	}
+}
+
+// TestMeasuredAgain: a measurement that saw nothing is made again, for longer,
+// and not for ever; one that failed otherwise is not.
+func TestMeasuredAgain(t *testing.T) {
+	ns := netnstest.Need(t)
+	for _, c := range []struct {
+		name       string
+		nothing    int // attempts that see nothing
+		then       error
+		times      int
+		wantFailed bool
+	}{
+		{"at the third", 2, nil, 3, false},
+		{"never", maxAttempts, nil, maxAttempts, true},
+		{"broken", 0, errors.New("broken"), 1, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var spans []time.Duration
+			j := job{metrics: []metric{connRate}, under: headline, run: func(_ context.Context, _ *pair, cfg config) ([]float64, error) {
+				spans = append(spans, cfg.span)
+				if len(spans) <= c.nothing {
+					return []float64{0}, answer{}.failed(errNothing).err()
+				}
+				return []float64{7}, c.then
+			}}
+			r := &runner{cfg: config{span: time.Second, targets: []string{"kernel"}, only: regexp.MustCompile("")},
+				log: io.Discard, report: &report{}, cores: [2]int{-1, -1}, start: time.Now(), total: 1}
+			r.report.results = []*result{{Workload: connRate.name, Runs: make(map[string][]float64)}}
+			if err := ns.Do(func() error { return r.job(t.Context(), j, 0) }); err != nil {
+				t.Fatal(err)
+			}
+			if len(spans) != c.times || spans[len(spans)-1] != time.Second<<(c.times-1) {
+				t.Errorf("spans %v, want %d, each twice the one before", spans, c.times)
+			}
+			if failed := len(r.report.failures) > 0; failed != c.wantFailed {
+				t.Errorf("failures: %q", r.report.failures)
+			}
+		})
+	}
+}
+
+// TestNothingArrived: that is told from other failures, also by the coordinator.
+func TestNothingArrived(t *testing.T) {
+	stuck := func() int64 { return 1 }
+	a, err := window(order{Span: time.Millisecond}, stuck, nil)
+	if err == nil || !errors.Is(a.failed(err).err(), errNothing) {
+		t.Errorf("%v, want errNothing", err)
+	}
+	if other := (answer{}).failed(io.EOF).err(); errors.Is(other, errNothing) || other.Error() != "EOF" {
+		t.Errorf("another error became %v", other)
+	}
+	if err := (answer{}).err(); err != nil {
+		t.Errorf("no error became %v", err)
 	}
 }
 

@@ -1,6 +1,9 @@
 package main
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
 // order is what the coordinator tells a process to do: one line of JSON on its
 // standard input. The process obeys one at a time and replies to each with an
@@ -28,6 +31,8 @@ type order struct {
 // answer is what a process has to report.
 type answer struct {
 	Err string `json:",omitempty"`
+	// Nothing says that Err is errNothing: there was nothing to measure.
+	Nothing bool `json:",omitempty"`
 
 	// Count is what arrived (bytes, datagrams, requests, connections) in
 	// Seconds, and CPU the seconds that the whole machine worked meanwhile.
@@ -39,6 +44,33 @@ type answer struct {
 
 	Text string `json:",omitempty"` // a description
 }
+
+// errNothing: the load ran, and nothing of it arrived while it counted. On a
+// busy machine that may be the machine's fault.
+var errNothing = errors.New("nothing arrived")
+
+// failed is the answer a with an error, which crosses to the coordinator.
+func (a answer) failed(err error) answer {
+	a.Err, a.Nothing = err.Error(), errors.Is(err, errNothing)
+	return a
+}
+
+// err is what failed was given, or nil.
+func (a answer) err() error {
+	switch {
+	case a.Err == "":
+		return nil
+	case a.Nothing:
+		return nothingError(a.Err)
+	}
+	return errors.New(a.Err)
+}
+
+// nothingError is an errNothing with the words of whoever noticed.
+type nothingError string
+
+func (e nothingError) Error() string { return string(e) }
+func (nothingError) Unwrap() error   { return errNothing }
 
 // rate is arrivals per second.
 func (a answer) rate() float64 { return a.Count / a.Seconds }

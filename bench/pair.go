@@ -106,7 +106,10 @@ func (p *pair) both(ctx context.Context, receiver, sender *process, measure, loa
 		sent <- err
 	}()
 	a, err := receiver.call(ctx, measure)
-	// Of two errors the sender's is the cause; the other is then "nothing
-	// arrived".
-	return a, errors.Join(<-sent, err)
+	// Of two errors the sender's is the cause; the other is then errNothing,
+	// which does not make it one.
+	if failed := <-sent; failed != nil {
+		return a, failed
+	}
+	return a, err
 }

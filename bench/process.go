@@ -119,8 +119,8 @@ func (p *process) call(ctx context.Context, o order) (answer, error) {
 			p.kill()
 			return a, fmt.Errorf("%s, %s: it ended: %v%s", p.role, o.Op, p.cmd.ProcessState, p.said.indented())
 		}
-		if a.Err != "" {
-			return a, fmt.Errorf("%s, %s: %s", p.role, o.Op, a.Err)
+		if err := a.err(); err != nil {
+			return a, fmt.Errorf("%s, %s: %w", p.role, o.Op, err)
 		}
 		return a, nil
 	case <-ctx.Done():

@@ -50,7 +50,7 @@ func obey(do func(order) (answer, error)) {
 	for o := range orders {
 		a, err := do(o)
 		if err != nil {
-			a.Err = err.Error()
+			a = a.failed(err)
 		}
 		if out.Encode(a) != nil {
 			os.Exit(0)
@@ -76,7 +76,7 @@ func during(o order, total func() int64, loads ...func(context.Context) error) (
 // window takes the two samples: Warm after the first arrival, and Span later.
 func window(o order, total func() int64, ended <-chan error) (answer, error) {
 	if err := until(patience/2, "waiting for the first to arrive", func() bool { return total() > 0 || len(ended) > 0 }); err != nil {
-		return answer{}, err
+		return answer{}, fmt.Errorf("%w: %w", errNothing, err)
 	}
 	var samples [2]sample
 	for i, wait := range []time.Duration{o.Warm, o.Span} {
@@ -99,7 +99,7 @@ func window(o order, total func() int64, ended <-chan error) (answer, error) {
 		CPU:     samples[1].cpu - samples[0].cpu,
 	}
 	if a.Count == 0 {
-		return a, fmt.Errorf("nothing arrived in %.2f s", a.Seconds)
+		return a, fmt.Errorf("%w in %.2f s", errNothing, a.Seconds)
 	}
 	return a, nil
 }

@@ -111,7 +111,7 @@ func (r *runner) job(ctx context.Context, j job, round int) error {
 	fmt.Fprintf(r.log, "round %d/%d  %-22s", round+1, r.cfg.rounds, label)
 	defer fmt.Fprintln(r.log)
 	for _, target := range j.targets(r.cfg) {
-		values, about, err := r.measure(ctx, target, j)
+		values, about, err := r.measureSome(ctx, target, j)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -133,20 +133,39 @@ func (r *runner) job(ctx context.Context, j job, round int) error {
 	return nil
 }
 
-func (r *runner) measure(ctx context.Context, target string, j job) ([]float64, string, error) {
-	p, err := newPair(ctx, target, j.under, r.cores, r.cfg.verbose)
+// maxAttempts is how often a measurement that saw nothing is made.
+const maxAttempts = 5
+
+// measureSome is measure, again for twice as long if nothing arrived: that
+// says that the machine was busy with something else, until it has said so
+// maxAttempts times.
+func (r *runner) measureSome(ctx context.Context, target string, j job) (values []float64, about string, err error) {
+	cfg := r.cfg
+	for range maxAttempts {
+		values, about, err = r.measure(ctx, target, j, cfg)
+		if !errors.Is(err, errNothing) || ctx.Err() != nil {
+			break
+		}
+		fmt.Fprintf(r.log, "  %s: %v, again", target, err)
+		cfg.span *= 2
+	}
+	return values, about, err
+}
+
+func (r *runner) measure(ctx context.Context, target string, j job, cfg config) ([]float64, string, error) {
+	p, err := newPair(ctx, target, j.under, r.cores, cfg.verbose)
 	if err != nil {
 		return nil, "", err
 	}
 	defer p.close()
-	if r.cfg.profile {
+	if cfg.profile {
 		name := fmt.Sprintf("%s%s-%s.pprof", j.metrics[0].name, j.under.suffix, target)
-		if _, err := p.sut.call(ctx, order{Op: "start profile", File: filepath.Join(r.cfg.out, name)}); err != nil {
+		if _, err := p.sut.call(ctx, order{Op: "start profile", File: filepath.Join(cfg.out, name)}); err != nil {
 			return nil, "", err
 		}
 	}
-	values, err := j.run(ctx, p, r.cfg)
-	if r.cfg.profile && err == nil {
+	values, err := j.run(ctx, p, cfg)
+	if cfg.profile && err == nil {
 		_, err = p.sut.call(ctx, order{Op: "stop profile"})
 	}
 	return values, p.about, err

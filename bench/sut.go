@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/pprof"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -24,6 +25,7 @@ type sut struct {
 	network  network
 	received atomic.Int64 // bytes, by the discard service
 
+	heldMu   sync.Mutex
 	held     []net.Conn
 	holding  atomic.Int64 // len(held)
 	baseline float64      // memory before the connections
@@ -169,13 +171,17 @@ func (s *sut) hold(l net.Listener) {
 		if err != nil {
 			return
 		}
+		s.heldMu.Lock()
 		s.held = append(s.held, c)
+		s.heldMu.Unlock()
 		s.holding.Add(1)
 	}
 }
 
 func (s *sut) beforeHolding(n int) (err error) {
+	s.heldMu.Lock()
 	s.held = make([]net.Conn, 0, n)
+	s.heldMu.Unlock()
 	s.baseline, err = settledMemory(s.network)
 	return err
 }
@@ -187,7 +193,9 @@ func (s *sut) measureHolding(n int) (answer, error) {
 		return answer{}, err
 	}
 	now, err := settledMemory(s.network)
+	s.heldMu.Lock()
 	runtime.KeepAlive(s.held)
+	s.heldMu.Unlock()
 	return answer{Memory: (now - s.baseline) / float64(n)}, err
 }
 

@@ -56,6 +56,7 @@ type ackHold struct {
 	busy   bool // the reader will flush
 	held   int  // slots with a frame
 	joined uint64
+	failed uint64    // releases that the device refused
 	out    [1][]byte // for release, which shall not allocate
 	slots  [ackSlots]ackSlot
 }
@@ -131,7 +132,9 @@ func (h *ackHold) release(s *ackSlot) {
 	h.out[0] = s.frame[:s.n]
 	s.n = 0
 	h.held--
-	_ = h.queue.Write(h.out[:], s.off)
+	if h.queue.Write(h.out[:], s.off) != nil {
+		h.failed++
+	}
 }
 
 // drop forgets what s holds: another frame says the same.
@@ -141,11 +144,12 @@ func (h *ackHold) drop(s *ackSlot) {
 	h.joined++
 }
 
-// dropped is how many ACKs were forgotten so far.
-func (h *ackHold) dropped() uint64 {
+// lost is how many ACKs were forgotten so far, because another frame said the
+// same, and how many the device refused.
+func (h *ackHold) lost() (joined, failed uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.joined
+	return h.joined, h.failed
 }
 
 // take looks at an outgoing packet, whose frame is the concatenation of bufs.
@@ -225,12 +229,13 @@ func (f *flow) slot() uint32 {
 	return sum >> (32 - ackSlotBits)
 }
 
-// acksJoined is the sum of all queues.
-func (l *link) acksJoined() (n uint64) {
+// acksLost is the sum of all queues.
+func (l *link) acksLost() (joined, failed uint64) {
 	for _, h := range l.acks {
 		if h != nil {
-			n += h.dropped()
+			j, f := h.lost()
+			joined, failed = joined+j, failed+f
 		}
 	}
-	return n
+	return joined, failed
 }

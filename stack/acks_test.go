@@ -92,6 +92,28 @@ func send(t testing.TB, l *link, s segment) {
 
 const ackFlag = header.TCPFlagAck
 
+// TestAckHoldRefused: a held ACK that the device does not take is counted.
+func TestAckHoldRefused(t *testing.T) {
+	q := &downQueue{}
+	l := newLink(q, testAddr, nil)
+	send(t, l, segment{1000, 1, ackFlag | header.TCPFlagSyn, 0, 0})
+	l.acks[0].received()
+	send(t, l, segment{1000, 100, ackFlag, 12, 0})
+	if n := l.drops.tcpOut.Load(); n != 1 {
+		t.Errorf("%d refused at once, want the SYN", n)
+	}
+	q.idle()
+	if _, n := l.acksLost(); n != 1 {
+		t.Errorf("%d refused when idle, want the ACK", n)
+	}
+}
+
+// downQueue is of an interface that is down.
+type downQueue struct{ idlerQueue }
+
+func (q *downQueue) Queues() []tap.Queue             { return []tap.Queue{q} }
+func (*downQueue) Write([][]byte, tap.Offload) error { return tap.ErrDown }
+
 // TestAckHold: what leaves, in order, named by its acknowledgement number.
 func TestAckHold(t *testing.T) {
 	isn := uint32(0xffff_fff0) // numbers wrap around in between
@@ -141,7 +163,7 @@ func TestAckHold(t *testing.T) {
 			check("busy", c.before)
 			q.idle()
 			check("idle", c.after)
-			if n := l.acksJoined(); n != c.joined {
+			if n, _ := l.acksLost(); n != c.joined {
 				t.Errorf("%d joined, want %d", n, c.joined)
 			}
 		})
@@ -184,7 +206,7 @@ func TestAckHoldEnds(t *testing.T) {
 // Without an Idler, nothing waits.
 func TestNoAckHold(t *testing.T) {
 	l := newLink(&sinkDevice{}, testAddr, nil)
-	if l.acks[0] != nil || l.acksJoined() != 0 {
+	if joined, _ := l.acksLost(); l.acks[0] != nil || joined != 0 {
 		t.Error("held with nobody to let it go")
 	}
 	send(t, l, segment{port: 1000, ack: 1, flags: ackFlag})
@@ -214,7 +236,8 @@ func TestAckHoldConcurrent(t *testing.T) {
 		l.acks[0].received()
 		q.idle()
 	}
-	if n := uint64(len(q.sent)) + l.acksJoined(); n != writers*each {
+	joined, _ := l.acksLost()
+	if n := uint64(len(q.sent)) + joined; n != writers*each {
 		t.Errorf("%d ACKs sent and joined, want %d", n, writers*each)
 	}
 }

@@ -44,6 +44,11 @@ type TCPConfig struct {
 
 	// NoSACK turns selective acknowledgement (RFC 2018) off, NoRACK the
 	// time-based loss detection built on it (RFC 8985).
+	//
+	// While a NIC has an MTU of less than 80, new connections have no SACK
+	// either, because acknowledgements with three blocks would not fit; that of
+	// older ones is not taken back, and on a device with offloads those may
+	// hang after a loss until the MTU is larger again.
 	NoSACK, NoRACK bool
 
 	// TimeWait is how long a closed connection stays in TIME-WAIT, 60 s by

@@ -30,6 +30,7 @@ type link struct {
 	seed   maphash.Seed // for choosing one
 	acks   []*ackHold   // of each queue; nil for one that is no tap.Idler
 	onDead func(error)  // told once, when a reader ends and close was not called
+	onMTU  func()       // told when the MTU has changed; may be nil
 
 	csum bool // the device has checksum offload
 	tso  bool // and takes large TCP frames of both families
@@ -55,6 +56,9 @@ type link struct {
 // linkDrops are frames lost between the device and gVisor, by cause.
 type linkDrops struct {
 	otherHost, tooShort, badUSO atomic.Uint64
+
+	// Segments and datagrams that the device refused and gVisor believes sent.
+	tcpOut, udpOut atomic.Uint64
 }
 
 // txScratch keeps the slices of one outgoing frame from being allocated.
@@ -102,7 +106,10 @@ func (l *link) start() {
 // connections take their MSS from a new MTU; see outgoing for old ones.
 func (l *link) changed(i tap.Interface) {
 	l.up.Store(i.Up)
-	l.mtu.Store(uint32(l.dev.MTU())) // which need not be all that the interface has
+	mtu := uint32(l.dev.MTU()) // which need not be all that the interface has
+	if l.mtu.Swap(mtu) != mtu && l.onMTU != nil {
+		l.onMTU()
+	}
 }
 
 // stop closes the device and waits for the readers.
@@ -243,8 +250,19 @@ func (l *link) write(pkt *netstack.PacketBuffer) tcpip.Error {
 	default:
 		// ErrDown and ErrFrame, counted by the device, and ErrGone, which
 		// ends the stack. A link that is down loses packets silently, as a
-		// pulled cable does.
+		// pulled cable does; only the statistics tell.
+		l.refused(pkt.TransportProtocolNumber)
 		return nil
+	}
+}
+
+// refused counts a packet that the device did not take.
+func (l *link) refused(proto tcpip.TransportProtocolNumber) {
+	switch proto {
+	case header.TCPProtocolNumber:
+		l.drops.tcpOut.Add(1)
+	case header.UDPProtocolNumber:
+		l.drops.udpOut.Add(1)
 	}
 }
 

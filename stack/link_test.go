@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"errors"
 	"net"
 	"testing"
 
@@ -125,6 +126,66 @@ func TestKernelDrops(t *testing.T) {
 	}
 	if n := s.Stats().NICs[0]; n.KernelDropsIn != 7 || n.KernelDropsOut != 9 {
 		t.Errorf("in %d, out %d", n.KernelDropsIn, n.KernelDropsOut)
+	}
+}
+
+// TestEndIsNamedOnce: whatever the device's error says by itself.
+func TestEndIsNamedOnce(t *testing.T) {
+	ours, peer := tap.Pipe(nil)
+	defer peer.Close()
+	defer ours.Close()
+	for _, err := range []error{errors.New("read: gone"), errors.New(ours.Name() + ": read: gone")} {
+		s, e := New(nil)
+		if e != nil {
+			t.Fatal(e)
+		}
+		s.deviceFailed(ours, err)
+		if got, want := s.Err(), "nic "+ours.Name()+": read: gone"; got.Error() != want || !errors.Is(got, err) {
+			t.Errorf("%q, want %q", got, want)
+		}
+		_ = s.Close()
+	}
+}
+
+// TestAddNoDevice: that is an error, and the stack goes on.
+func TestAddNoDevice(t *testing.T) {
+	s, err := New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.AddNIC(nil, nil); err == nil || s.Err() != nil {
+		t.Errorf("%v, and the stack has %v", err, s.Err())
+	}
+}
+
+// TestSendErrors: what a device refuses is counted, though nobody above the
+// link hears of it.
+func TestSendErrors(t *testing.T) {
+	s, err := New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	ours, peer := tap.Pipe(nil)
+	n, err := s.AddNIC(ours, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := peer.Close(); err != nil { // a pulled cable
+		t.Fatal(err)
+	}
+	send(t, n.link, segment{1000, 1, ackFlag, 12, 0})
+	send(t, n.link, segment{1000, 1, ackFlag, 0, 50})
+	datagram := tcpPacket(10)
+	defer datagram.DecRef()
+	datagram.TransportProtocolNumber = header.UDPProtocolNumber
+	n.link.AddHeader(datagram)
+	if err := n.link.write(datagram); err != nil {
+		t.Error(err)
+	}
+	if st := s.Stats(); st.TCP.SendErrors != 2 || st.UDP.SendErrors != 1 {
+		t.Errorf("%d segments, %d datagrams, want 2 and 1; the device: %+v", st.TCP.SendErrors, st.UDP.SendErrors, st.NICs[0].Device.TxDrops)
 	}
 }
 

@@ -37,6 +37,7 @@ func newNIC(s *Stack, id tcpip.NICID, dev tap.Device, cfg *NICConfig) (_ *NIC, e
 	n := &NIC{s: s, id: id}
 	n.link = newLink(dev, addr, func(err error) { s.deviceFailed(dev, err) })
 	n.link.clock = s.clock
+	n.link.onMTU = s.mtuChanged
 	// Disabled until its DAD and RA settings stand: enabling starts both.
 	opts := netstack.NICOptions{Name: dev.Name(), Disabled: true, QDisc: noQueue{n.link}}
 	if err := s.ns.CreateNICWithOptions(id, n.link, opts); err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -26,6 +27,7 @@ type Stack struct {
 	mu      sync.Mutex // guards what follows
 	nics    []*NIC
 	nextNIC tcpip.NICID
+	noSACK  bool  // the configuration has it off for good
 	err     error // why done was closed
 
 	ending  sync.Once     // the teardown, whoever starts it
@@ -65,6 +67,7 @@ func New(cfg *Config) (*Stack, error) {
 			},
 		}),
 		nextNIC: 1,
+		noSACK:  tcpCfg.NoSACK,
 		done:    make(chan struct{}),
 		drained: make(chan struct{}),
 	}
@@ -84,6 +87,9 @@ func New(cfg *Config) (*Stack, error) {
 func (s *Stack) AddNIC(dev tap.Device, cfg *NICConfig) (*NIC, error) {
 	if cfg == nil {
 		cfg = &NICConfig{}
+	}
+	if dev == nil {
+		return nil, errors.New("nic: no device: it is nil")
 	}
 	n, err := s.addNIC(dev, cfg)
 	if err != nil {
@@ -110,6 +116,7 @@ func (s *Stack) addNIC(dev tap.Device, cfg *NICConfig) (*NIC, error) {
 	}
 	s.nextNIC++
 	s.nics = append(s.nics, n)
+	s.fitSACK()
 	n.link.start()
 	return n, nil
 }
@@ -182,7 +189,12 @@ func (s *Stack) teardown(nics []*NIC) {
 // deviceFailed ends the stack because dev can no longer be read.
 func (s *Stack) deviceFailed(dev tap.Device, err error) {
 	if !errors.Is(err, net.ErrClosed) {
-		s.end(fmt.Errorf("nic %s: %w", dev.Name(), err))
+		if strings.HasPrefix(err.Error(), dev.Name()+": ") {
+			err = fmt.Errorf("nic %w", err)
+		} else { // not one of ours, or renamed this moment
+			err = fmt.Errorf("nic %s: %w", dev.Name(), err)
+		}
+		s.end(err)
 		return
 	}
 	// Somebody closed the device that the stack owns.

@@ -54,7 +54,10 @@ type TCPStats struct {
 	// retransmission was needless.
 	DSACKs uint64
 
-	// SendErrors are segments the device did not take (see tap.ErrFull).
+	// SendErrors are segments the device did not take. Those of an interface
+	// that is down, or too large for it (tap.ErrDown, tap.ErrFrame), were lost
+	// without TCP noticing and are among SegmentsSent too; those of a full
+	// device (tap.ErrFull) are not.
 	SendErrors uint64
 
 	ResetsSent, ResetsReceived uint64
@@ -67,7 +70,8 @@ type TCPStats struct {
 	ListenOverflows uint64
 }
 
-// UDPStats counts datagrams.
+// UDPStats counts datagrams. SendErrors are those that the network layer or
+// the device did not take, with TCPStats's distinction.
 type UDPStats struct {
 	Sent, Received, SendErrors uint64
 }
@@ -140,18 +144,22 @@ func (s *Stack) Stats() Stats {
 	}
 	for _, n := range s.NICs() {
 		st.NICs = append(st.NICs, n.stats())
+		_, acks := n.link.acksLost()
+		st.TCP.SendErrors += n.link.drops.tcpOut.Load() + acks
+		st.UDP.SendErrors += n.link.drops.udpOut.Load()
 	}
 	return st
 }
 
 func (n *NIC) stats() NICStats {
+	joined, _ := n.link.acksLost()
 	st := NICStats{
 		Name:          n.Name(),
 		Device:        n.link.dev.Stats(),
 		DropOtherHost: n.link.drops.otherHost.Load(),
 		DropTooShort:  n.link.drops.tooShort.Load(),
 		DropUSO:       n.link.drops.badUSO.Load(),
-		AcksJoined:    n.link.acksJoined(),
+		AcksJoined:    joined,
 	}
 	if i, err := tap.InterfaceOf(n.link.dev); err == nil {
 		st.KernelDropsIn, st.KernelDropsOut = i.TxDropped, i.RxDropped // from its point of view

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 )
 
@@ -48,6 +49,33 @@ func (s *Stack) setTCP(c TCPConfig) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// minSACKMTU is the smallest MTU that carries any acknowledgement: an IPv4
+// header without options, and the largest of TCP, which gVisor fills with
+// timestamps and three SACK blocks, or with four blocks but for four bytes.
+// Below it gVisor makes packets that no device takes, again and again (it cuts
+// into fragments only what is not offloaded), and no payload fits beside them.
+const minSACKMTU = header.IPv4MinimumSize + header.TCPHeaderMaximumSize
+
+// mtuChanged is fitSACK for whoever does not hold mu.
+func (s *Stack) mtuChanged() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fitSACK()
+}
+
+// fitSACK switches SACK off for new connections while there is a NIC that is too
+// small for it. gVisor has it for a stack, not for a NIC. mu is held.
+func (s *Stack) fitSACK() {
+	sack := tcpip.TCPSACKEnabled(!s.noSACK)
+	for _, n := range s.nics {
+		if n.MTU() < minSACKMTU {
+			sack = false
+		}
+	}
+	// Fails only for an option that TCP does not have.
+	_ = s.ns.SetTransportProtocolOption(tcp.ProtocolNumber, &sack)
 }
 
 func (r BufferRange) times(n, d int) BufferRange {

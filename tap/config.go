@@ -20,6 +20,14 @@ const (
 
 	// maxQueues is Linux's MAX_TAP_QUEUES.
 	maxQueues = 256
+
+	// maxTxQueueLen is what fits into the largest piece of memory the kernel's
+	// ring of pointers is made of (ptr_ring.h, KMALLOC_MAX_SIZE of 4 MiB). It
+	// says EPERM to more, to root as well.
+	maxTxQueueLen = 4 << 20 / 8
+
+	// maxSpin: beyond it nobody can have meant microseconds.
+	maxSpin = 100 * time.Millisecond
 )
 
 // Validate reports the first thing in c that no system would accept, in one
@@ -54,6 +62,12 @@ func (c *Config) Validate() error {
 	if c.Queues < 0 || c.Queues > maxQueues {
 		return fmt.Errorf("%d queues: choose 1 to %d", c.Queues, maxQueues)
 	}
+	if c.TxQueueLen > maxTxQueueLen {
+		return fmt.Errorf("queue length %d: choose at most %d", c.TxQueueLen, maxTxQueueLen)
+	}
+	if err := c.checkSpin(); err != nil {
+		return err
+	}
 	if a := c.HardwareAddr; a != nil {
 		switch {
 		case len(a) != 6:
@@ -87,6 +101,13 @@ func (c *Config) nameOr(made string) string {
 // another core come back within it, sleeping and waking does not.
 const defaultSpin = 100 * time.Microsecond
 
+func (c *Config) checkSpin() error {
+	if c.Spin > maxSpin {
+		return fmt.Errorf("spinning for %v: choose at most %v", c.Spin, maxSpin)
+	}
+	return nil
+}
+
 func (c *Config) spin() time.Duration {
 	if c.Spin == 0 {
 		return defaultSpin
@@ -95,12 +116,13 @@ func (c *Config) spin() time.Duration {
 }
 
 // validateName follows the kernel's dev_valid_name, but for "%", which the
-// kernel would take as a pattern, and for bytes that no one could type.
+// kernel would take as a pattern, and for bytes that no one could type. "all" and
+// "default" name what is no interface in /proc/sys/net/ipv4/conf.
 func validateName(name string) error {
 	switch {
 	case len(name) > maxNameLen:
 		return fmt.Errorf("interface name %q has %d bytes: choose one of at most %d", name, len(name), maxNameLen)
-	case name == "." || name == "..":
+	case name == "." || name == ".." || name == "all" || name == "default":
 		return fmt.Errorf("interface name %q is reserved: choose another", name)
 	}
 	for _, r := range name {

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestConfigValidate(t *testing.T) {
@@ -26,6 +27,12 @@ func TestConfigValidate(t *testing.T) {
 		{Config{Name: "tap%d"}, `contains '%'`},
 		{Config{Name: "täp"}, `contains 'ä'`},
 		{Config{Name: ".."}, "reserved"},
+		{Config{Name: "all"}, "reserved"},
+		{Config{Name: "default"}, "reserved"},
+		{Config{TxQueueLen: maxTxQueueLen}, ""},
+		{Config{TxQueueLen: maxTxQueueLen + 1}, "at most 524288"},
+		{Config{Spin: 100 * time.Millisecond}, ""},
+		{Config{Spin: time.Hour}, "at most 100ms"},
 		{Config{MTU: 68}, ""},
 		{Config{MTU: 67}, "from 68 to 65521"},
 		{Config{MTU: -1}, "from 68 to 65521"},

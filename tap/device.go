@@ -15,6 +15,7 @@ import (
 // its constructor returns it until Close.
 type Device interface {
 	// Name is the interface's name: "tap0" for a TAP, a label for the rest.
+	// Where the operating system may change it, [Watch] follows.
 	Name() string
 
 	// MTU is the IP MTU in bytes: the largest packet a frame may carry,
@@ -185,8 +186,15 @@ type Config struct {
 
 	// Adopt takes over the existing TAP of that name, as an administrator
 	// made it: it keeps its owner, its addresses and its persistence, and its
-	// MTU and queue length unless they are given here. A persistent TAP stays
-	// when the device is closed, with its offloads off again. Its owner needs no privilege for this.
+	// MTU and queue length unless they are given here. A TAP that a program has
+	// open is refused (EBUSY), also one with several queues.
+	//
+	// Its owner needs no privilege for this, nor does anyone if it has none; but
+	// what Open changes takes privilege: to bring the interface up, and what is
+	// given here. A persistent TAP stays when the device is closed, with its
+	// offloads off again. What else Open has changed stays: addresses, MTU, queue
+	// length and MAC that were given, the link up, and the flag vnet_hdr that "ip
+	// -d link" shows, which whoever opens the TAP next sets as he needs it.
 	Adopt bool
 
 	// MTU is the IP MTU in bytes; 0 means 1500.
@@ -194,7 +202,7 @@ type Config struct {
 
 	// TxQueueLen is how many frames the kernel keeps for us before it drops;
 	// 0 means 4096, which holds the largest window of one connection in small
-	// frames (4 MiB); less than 0 leaves the kernel's own.
+	// frames (4 MiB); less than 0 leaves the kernel's own. 524288 is the most.
 	TxQueueLen int
 
 	// Host are the addresses of the kernel's end. They are set, with the
@@ -224,7 +232,7 @@ type Config struct {
 	// Spin is how long a reader looks again before it sleeps, if frames have
 	// been coming that fast: up to this much CPU time for each pause in the
 	// traffic, against 30 to 60 us of latency. 0 means 100 us, less than 0 never
-	// spins.
+	// spins, and 100 ms is the most.
 	Spin time.Duration
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -36,6 +37,12 @@ func FromFiles(files []*os.File, cfg *Config) (_ Device, err error) {
 	}
 	if len(files) == 0 || len(files) > maxQueues {
 		return nil, fmt.Errorf("tap: %d files: give 1 to %d, one a queue", len(files), maxQueues)
+	}
+	if slices.Contains(files, nil) {
+		return nil, errors.New("tap: no file: it is nil")
+	}
+	if err := cfg.checkSpin(); err != nil {
+		return nil, fmt.Errorf("tap: %w", err)
 	}
 	// Other descriptors, because those given may be of blocking files, which the
 	// poller does not take.

@@ -53,6 +53,7 @@ func TestFromFiles(t *testing.T) {
 	fds := openFiles(t)
 	for name, files := range map[string][]*os.File{
 		"give 1 to 256":      nil,
+		"it is nil":          append(open(t, "tap15", plainTAP, 1), nil),
 		"files of two":       append(open(t, "tap8", plainTAP, 1), open(t, "tap9", plainTAP, 1)...),
 		"opened differently": append(open(t, "tap10", plainTAP, 1), open(t, "tap11", offloadTAP, 1)...),
 		"not a TAP's file":   append(open(t, "tap13", plainTAP, 1), nullFile(t)),

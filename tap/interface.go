@@ -7,6 +7,7 @@ import (
 
 // Interface is the operating system's end of a device at one instant.
 type Interface struct {
+	Name         string
 	Up           bool
 	MTU          int // IP MTU in bytes
 	HardwareAddr net.HardwareAddr
@@ -31,9 +32,9 @@ func InterfaceOf(d Device) (Interface, error) {
 
 // Watch calls fn, on the caller's goroutine, with the state of the operating
 // system's end of d: the present one, and another whenever the system reports a
-// change (up, down, MTU). Of several changes while fn runs it gets the last.
-// Device.MTU gives the new MTU before fn is called, and only while somebody
-// watches. Any number of goroutines may watch a device, as a stack does.
+// change (up, down, MTU, name). Of several changes while fn runs it gets the
+// last. Device.MTU and Device.Name give the new ones before fn is called, and
+// only while somebody watches. Any number of goroutines may watch a device, as a stack does.
 //
 // It returns when d is closed or gone or can be seen no more, and at once where
 // there is nothing to watch.

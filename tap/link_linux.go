@@ -66,9 +66,8 @@ func rename(h *netlink.Handle, link netlink.Link, name string) error {
 	err := h.LinkSetName(link, name)
 	if errors.Is(err, unix.EEXIST) {
 		advice := ""
-		// Only a TAP may be one of ours, left behind: not eth0.
-		if old, e := h.LinkByName(name); e == nil && old.Type() == "tuntap" {
-			advice = fmt.Sprintf(", or remove it with \"ip link del %s\"", name)
+		if old, e := h.LinkByName(name); e == nil {
+			advice = whose(old)
 		}
 		return fmt.Errorf("interface %s exists already: choose another name%s (%w)", name, advice, err)
 	}
@@ -76,6 +75,19 @@ func rename(h *netlink.Handle, link netlink.Link, name string) error {
 		return fmt.Errorf("rename %s to %s: %w", link.Attrs().Name, name, err)
 	}
 	return nil
+}
+
+// whose is more advice on a name that is taken. It does not say how to delete
+// the interface: that would end whoever uses it.
+func whose(old netlink.Link) string {
+	switch t, ok := old.(*netlink.Tuntap); {
+	case !ok || t.Mode != netlink.TUNTAP_MODE_TAP:
+		return ""
+	case t.NonPersist:
+		return "; a running program has it"
+	default:
+		return ", or adopt it: it is a persistent TAP that somebody made"
+	}
 }
 
 func addAddress(h *netlink.Handle, link netlink.Link, name string, p netip.Prefix) error {

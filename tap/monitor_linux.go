@@ -232,6 +232,9 @@ func (d *device) observe(file *os.File) (err error) {
 
 // follow takes note of the interface's state. The monitor calls it, locked.
 func (d *device) follow(i Interface) {
+	if i.Name != d.Name() {
+		d.name.Store(&i.Name)
+	}
 	mtu := i.MTU
 	if d.maxMTU != 0 {
 		mtu = min(mtu, d.maxMTU)
@@ -250,11 +253,11 @@ func (d *device) deleted() {
 // Interface implements what [InterfaceOf] asks for.
 func (d *device) Interface() (Interface, error) {
 	if d.monitor == nil {
-		return Interface{}, opError(d.name, "look", errForeign)
+		return Interface{}, opError(d.Name(), "look", errForeign)
 	}
 	i, err := d.monitor.look()
 	if err != nil {
-		return i, opError(d.name, "look", err)
+		return i, opError(d.Name(), "look", err)
 	}
 	return i, nil
 }

@@ -39,7 +39,7 @@ func Open(cfg *Config) (Device, error) {
 
 // device is a TAP. Its queues do the work.
 type device struct {
-	name     string
+	name     atomic.Pointer[string]
 	mtu      atomic.Int64
 	mtus     mtuHistory
 	maxMTU   int // mtu does not follow the interface beyond it; 0 is no limit
@@ -65,7 +65,8 @@ const (
 )
 
 func newDevice(name string, mtu int, driver, note string) *device {
-	d := &device{name: name, driver: driver, note: note}
+	d := &device{driver: driver, note: note}
+	d.name.Store(&name)
 	d.mtu.Store(int64(mtu))
 	return d
 }
@@ -77,7 +78,7 @@ func (d *device) add(q Queue, c *counters, file io.Closer) {
 	d.files = append(d.files, file)
 }
 
-func (d *device) Name() string       { return d.name }
+func (d *device) Name() string       { return *d.name.Load() }
 func (d *device) MTU() int           { return int(d.mtu.Load()) }
 func (d *device) Queues() []Queue    { return d.queues }
 func (d *device) Offloads() Offloads { return d.offloads }
@@ -106,7 +107,7 @@ func (d *device) Close() error {
 		errs = append(errs, d.monitor.Close())
 	}
 	if err := errors.Join(errs...); err != nil {
-		return opError(d.name, "close", err)
+		return opError(d.Name(), "close", err)
 	}
 	return nil
 }

@@ -70,7 +70,7 @@ func openPlain(cfg *Config, note string) (_ *device, err error) {
 func (d *device) addFile(file *os.File, vnet bool, spin time.Duration) error {
 	q, err := newFileQueue(d, file, vnet, spin)
 	if err != nil {
-		return fmt.Errorf("%s: %w", d.name, err)
+		return fmt.Errorf("%s: %w", d.Name(), err)
 	}
 	d.add(q, &q.counters, file)
 	return nil

@@ -103,7 +103,7 @@ func TestOpenExistingName(t *testing.T) {
 	fds := openFiles(t)
 	do(t, ns, func() error {
 		_, err := Open(&Config{Name: "tap7"})
-		if !errors.Is(err, fs.ErrExist) || !strings.Contains(err.Error(), "ip link del tap7") {
+		if !errors.Is(err, fs.ErrExist) || !strings.Contains(err.Error(), "or adopt it") {
 			t.Errorf("%v, want fs.ErrExist and what to do", err)
 		}
 		ifs, err := net.Interfaces()

@@ -187,7 +187,7 @@ func (q *fileQueue) Write(bufs [][]byte, off Offload) error {
 	n := length(bufs)
 	if bad := off.checkFrame(bufs, n, q.dev.MTU(), q.dev.offloads); bad != nil {
 		q.counters.tx.drop(bad.cause)
-		return opError(q.dev.name, "write", bad)
+		return opError(q.dev.Name(), "write", bad)
 	}
 	if len(bufs) > maxIovecs-1 {
 		flat := make([]byte, n)
@@ -233,7 +233,7 @@ func (t *transfer) write(fd uintptr) {
 // frame unless the queue itself is at its end.
 func (q *fileQueue) fail(op string, err error) error {
 	if q.dev.closed.Load() {
-		return opError(q.dev.name, op, net.ErrClosed)
+		return opError(q.dev.Name(), op, net.ErrClosed)
 	}
 	dir := &q.counters.tx
 	if op == "read" {
@@ -242,7 +242,7 @@ func (q *fileQueue) fail(op string, err error) error {
 	var kind error
 	switch errno := asErrno(err); errno {
 	case unix.EBADFD, unix.ENODEV, unix.ENXIO:
-		return opError(q.dev.name, op, fmt.Errorf("%w: %w", ErrGone, err))
+		return opError(q.dev.Name(), op, fmt.Errorf("%w: %w", ErrGone, err))
 	case unix.EAGAIN:
 		kind = ErrFull
 		dir.drop(causeFull)
@@ -256,12 +256,12 @@ func (q *fileQueue) fail(op string, err error) error {
 		// Not the kernel's: the poller's, and the only thing it finds wrong
 		// with a file that we have not closed is that the interface behind it
 		// was deleted.
-		return opError(q.dev.name, op, fmt.Errorf("%w: %w", ErrGone, err))
+		return opError(q.dev.Name(), op, fmt.Errorf("%w: %w", ErrGone, err))
 	default:
 		dir.drop(causeError)
-		return opError(q.dev.name, op, err)
+		return opError(q.dev.Name(), op, err)
 	}
-	return opError(q.dev.name, op, fmt.Errorf("%w: %w", kind, err))
+	return opError(q.dev.Name(), op, fmt.Errorf("%w: %w", kind, err))
 }
 
 func asErrno(err error) (errno syscall.Errno) {

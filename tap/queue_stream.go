@@ -56,7 +56,7 @@ func (q *streamQueue) Write(bufs [][]byte, off Offload) error {
 	n := length(bufs)
 	if bad := off.checkFrame(bufs, n, q.dev.MTU(), Offloads{}); bad != nil {
 		q.counters.tx.drop(bad.cause)
-		return opError(q.dev.name, "write", bad)
+		return opError(q.dev.Name(), "write", bad)
 	}
 	q.wr.mu.Lock()
 	defer q.wr.mu.Unlock()
@@ -74,10 +74,10 @@ func (q *streamQueue) Write(bufs [][]byte, off Offload) error {
 func (q *streamQueue) fail(op string, err error, dir *traffic) error {
 	switch {
 	case q.dev.closed.Load():
-		return opError(q.dev.name, op, net.ErrClosed)
+		return opError(q.dev.Name(), op, net.ErrClosed)
 	case errors.Is(err, io.EOF):
-		return opError(q.dev.name, op, fmt.Errorf("%w: %w", ErrGone, err))
+		return opError(q.dev.Name(), op, fmt.Errorf("%w: %w", ErrGone, err))
 	}
 	dir.drop(causeError)
-	return opError(q.dev.name, op, err)
+	return opError(q.dev.Name(), op, err)
 }

@@ -158,6 +158,7 @@ func (v *view) look() (Interface, error) {
 func interfaceOf(link netlink.Link) Interface {
 	a := link.Attrs()
 	i := Interface{
+		Name:         a.Name,
 		Up:           a.Flags&net.FlagUp != 0,
 		MTU:          a.MTU,
 		HardwareAddr: a.HardwareAddr,

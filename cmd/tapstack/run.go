@@ -23,9 +23,11 @@ func runCommand() *cobra.Command {
 		Long: `Run a stack and its services in the foreground, until SIGINT or SIGTERM.
 
 It makes a TAP in this network namespace, which takes root or CAP_NET_ADMIN,
-and answers on it with addresses of its own. A first signal closes every
+and answers on it with addresses of its own; with --adopt it uses one that an
+administrator has made, for which its owner needs no privilege. A first signal closes every
 connection properly, for five seconds at most; a second one ends at once.`,
 		Example: `  tapstack run --nic tap0 --address 192.168.77.2/24 --host 192.168.77.1/24 --echo :7 --http :80
+  tapstack run --nic tap7 --adopt --address 192.168.77.2/24 --echo :7
   tapstack run -c /etc/tapstack.toml`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -43,6 +45,10 @@ connection properly, for five seconds at most; a second one ends at once.`,
 	fl.StringSliceVar(&f.Address, "address", nil, "our address with its `prefix` length; repeat for more")
 	fl.StringSliceVar(&f.Host, "host", nil, "the same for the kernel's end; without one it is left alone")
 	fl.IntVar(&f.MTU, "mtu", 1500, "IP MTU in `bytes`")
+	fl.BoolVar(&f.Adopt, "adopt", false, "take over the TAP of that name, with its MTU, and leave it when done")
+	fl.IntVar(&f.Queues, "queues", 1, "`number` of the TAP's queues")
+	fl.BoolVar(&f.Plain, "plain", false, "do without offloads, by the portable driver")
+	fl.StringVar(&f.Spin, "spin", "", "how long a reader looks again before it sleeps: a `time` such as 50us, or never (default 100us)")
 	fl.StringSliceVar(&f.Routes, "route", nil, "a `route`, such as \"default via 192.168.77.1\"; repeat for more")
 	fl.StringVar(&f.Services.Echo, "echo", "", "where to echo TCP and UDP, such as `:7`")
 	fl.StringVar(&f.Services.Discard, "discard", "", "where to read and forget, such as `:9`")
@@ -55,6 +61,9 @@ connection properly, for five seconds at most; a second one ends at once.`,
 func configuration(cmd *cobra.Command, file string, f *daemon.Flags) (*daemon.Config, error) {
 	flags := cmd.Flags()
 	if !flags.Changed("config") {
+		if f.Adopt && !flags.Changed("mtu") {
+			f.MTU = 0
+		}
 		return f.Config()
 	}
 	if flags.NFlag() > 1 {

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/netip"
+	"time"
 
 	"tapstack/stack"
 	"tapstack/tap"
@@ -23,6 +25,15 @@ type NICConfig struct {
 	Host    []netip.Prefix // the kernel's end; none leaves it alone
 	MTU     int            // IP MTU in bytes
 	Routes  []stack.Route  // beyond the on-link prefixes
+
+	// What follows is as in tap.Config: the TAP exists and stays; with how many
+	// queues, 0 being one; without offloads; how long a reader spins, 0 being
+	// the default and less than 0 never. An adopted TAP keeps its MTU where MTU
+	// is 0.
+	Adopt  bool
+	Queues int
+	Plain  bool
+	Spin   time.Duration
 }
 
 // ServicesConfig says where each service listens: "[address]:port", without an
@@ -88,6 +99,10 @@ type nicDraft struct {
 	mtu                   int64
 	mtuSet                bool
 
+	adopt, plain bool
+	queues       int64
+	spin         string // a duration, "never", or "" for the default
+
 	// where a key of this NIC stands; "" is the NIC itself.
 	where func(key string) string
 }
@@ -119,7 +134,10 @@ func (d *draft) config() (*Config, error) {
 // config checks one NIC. taken are the addresses of the NICs before it, ours
 // and the kernel's.
 func (d *nicDraft) config(taken map[netip.Addr]string) (n NICConfig, err error) {
-	n = NICConfig{Name: d.name, MTU: defaultMTU}
+	n = NICConfig{Name: d.name, MTU: defaultMTU, Adopt: d.adopt, Plain: d.plain}
+	if d.adopt {
+		n.MTU = 0 // what the administrator gave it
+	}
 	if d.name == "" {
 		return n, configErrorf(d.where(""), "the NIC has no name: give the TAP's, such as tap0")
 	}
@@ -141,6 +159,9 @@ func (d *nicDraft) config(taken map[netip.Addr]string) (n NICConfig, err error) 
 		}
 		n.MTU = int(d.mtu)
 	}
+	if err := d.device(&n); err != nil {
+		return n, err
+	}
 	for _, text := range d.routes {
 		r, err := parseRoute(text, n.Address)
 		if err != nil {
@@ -149,6 +170,34 @@ func (d *nicDraft) config(taken map[netip.Addr]string) (n NICConfig, err error) 
 		n.Routes = append(n.Routes, r)
 	}
 	return n, nil
+}
+
+// device checks how the TAP is made, or taken over.
+func (d *nicDraft) device(n *NICConfig) (err error) {
+	// Not beyond what an int holds anywhere.
+	if d.queues < 0 || d.queues > math.MaxInt16 {
+		return configErrorf(d.where("queues"), "%d queues: choose 1 to 256", d.queues)
+	}
+	n.Queues = int(d.queues)
+	if n.Spin, err = parseSpin(d.spin); err != nil {
+		return &ConfigError{d.where("spin"), err}
+	}
+	for _, c := range []struct {
+		key string
+		cfg tap.Config
+	}{
+		{"queues", tap.Config{Queues: n.Queues}},
+		{"spin", tap.Config{Spin: n.Spin}},
+		{"plain", tap.Config{Name: n.Name, Adopt: n.Adopt, Plain: n.Plain}},
+	} {
+		if err := c.cfg.Validate(); err != nil {
+			return &ConfigError{d.where(c.key), err}
+		}
+	}
+	if n.Plain && n.Queues > 1 {
+		return configErrorf(d.where("queues"), "%d queues: the plain driver has one", n.Queues)
+	}
+	return nil
 }
 
 func checkMTU(mtu int64, lists ...[]netip.Prefix) error {

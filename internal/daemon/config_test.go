@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"tapstack/stack"
 )
@@ -25,6 +26,8 @@ func TestExampleFile(t *testing.T) {
 			Address: []netip.Prefix{p("192.168.77.2/24"), p("fd00:77::2/64")},
 			Host:    []netip.Prefix{p("192.168.77.1/24"), p("fd00:77::1/64")},
 			MTU:     1500,
+			Queues:  1,
+			Spin:    100 * time.Microsecond,
 			Routes: []stack.Route{
 				{Dst: p("0.0.0.0/0"), Via: a("192.168.77.1")},
 				{Dst: p("fd00:88::/64"), Via: a("fd00:77::1")},
@@ -64,6 +67,8 @@ address = ["10.0.3.1/24"]`))
 func TestFlagsSayTheSameAsAFile(t *testing.T) {
 	f := Flags{
 		NIC: "tap0", MTU: 1500,
+		Queues:   1,
+		Spin:     "100us",
 		Address:  []string{"192.168.77.2/24", "fd00:77::2/64"},
 		Host:     []string{"192.168.77.1/24", "fd00:77::1/64"},
 		Routes:   []string{"default via 192.168.77.1", "fd00:88::/64 via fd00:77::1"},
@@ -101,7 +106,7 @@ var badFiles = []struct{ name, file, want string }{
 	{"unknown key at the top", "mtu = 1500\n" + nic(), `f:1: unknown key "mtu": known are nic, services`},
 	{"unknown NIC key", nic("adddress = []"), `f:3: unknown key "adddress" in [nic.tap0]: did you mean "address"?`},
 	{"the case of a key", nic("MTU = 1500"), `f:3: unknown key "MTU" in [nic.tap0]: did you mean "mtu"?`},
-	{"unlike any key", nic("colour = 1"), `f:3: unknown key "colour" in [nic.tap0]: known are address, host, mtu, routes`},
+	{"unlike any key", nic("colour = 1"), `f:3: unknown key "colour" in [nic.tap0]: known are address, host, mtu, routes, adopt, queues, plain, spin`},
 	{"unknown service", nic("", "[services]", "htpp = ':80'"), `f:5: unknown key "htpp" in [services]: did you mean "http"?`},
 	{"the first of two", nic("hots = []", "mut = 1"), `f:3: unknown key "hots"`},
 	{"odd key", nic(`"a\nb" = 1`), `f:3: unknown key "a\nb" in [nic.tap0]`},
@@ -132,6 +137,20 @@ var badFiles = []struct{ name, file, want string }{
 	{"huge MTU", nic("mtu = 9223372036854775807"), `f:3: MTU 9223372036854775807 is out of range`},
 	{"small MTU for IPv6", nic("mtu = 1279", "host = ['fd00::1/64']"), `f:3: MTU 1279 is out of range: choose one from 1280 to 65521 with IPv6`},
 	{"MTU is text", nic("mtu = '1500'"), `f:3: mtu: want a number of bytes`},
+
+	{"adopt is text", nic("adopt = 'yes'"), `f:3: adopt: want true or false`},
+	{"plain is a number", nic("plain = 1"), `f:3: plain: want true or false`},
+	{"queues are text", nic("queues = 'two'"), `f:3: queues: want a number`},
+	{"negative queues", nic("queues = -1"), `f:3: -1 queues: choose 1 to 256`},
+	{"many queues", nic("queues = 257"), `f:3: 257 queues: choose 1 to 256`},
+	{"huge queues", nic("queues = 9223372036854775807"), `f:3: 9223372036854775807 queues: choose 1 to 256`},
+	{"plain queues", nic("plain = true", "queues = 2"), `f:4: 2 queues: the plain driver has one`},
+	{"plain and adopted", nic("plain = true", "adopt = true"), `f:3: adopt: the plain driver cannot`},
+	{"spin is a number", nic("spin = 5"), `f:3: spin: want a string`},
+	{"spin is no time", nic("spin = 'often'"), `f:3: spin: "often": write a time such as "100us", or "never"`},
+	{"negative spin", nic("spin = '-1s'"), `f:3: spin: "-1s": write a time`},
+	{"long spin", nic("spin = '1h'"), `f:3: spinning for 1h0m0s: choose at most 100ms`},
+	{"small MTU of an adopted TAP", nic("adopt = true", "mtu = 67"), `f:4: MTU 67 is out of range`},
 
 	{"route without via", nic("routes = ['10.1.0.0/16']"), `f:3: route "10.1.0.0/16": write it as`},
 	{"route to nothing", nic("routes = ['x via 10.0.0.1']"), `f:3: route "x via 10.0.0.1": "x" is not a prefix`},
@@ -189,6 +208,9 @@ func TestBadFlags(t *testing.T) {
 		{"address", func(f *Flags) { f.Address = []string{"x"} }, `--address: "x" is not an address`},
 		{"host", func(f *Flags) { f.Host = []string{"10.0.0.2/24"} }, `--host: address 10.0.0.2 is given twice, first at --address`},
 		{"MTU", func(f *Flags) { f.MTU = 0 }, `--mtu: MTU 0 is out of range`},
+		{"queues", func(f *Flags) { f.Queues = 257 }, `--queues: 257 queues`},
+		{"plain", func(f *Flags) { f.Plain, f.Adopt = true, true }, `--plain: adopt: the plain driver cannot`},
+		{"spin", func(f *Flags) { f.Spin = "x" }, `--spin: spin: "x"`},
 		{"route", func(f *Flags) { f.Routes = []string{"x"} }, `--route: route "x"`},
 		{"service", func(f *Flags) { f.Services.HTTP = "80" }, `--http: http: "80" is not an address with a port`},
 	} {
@@ -201,6 +223,24 @@ func TestBadFlags(t *testing.T) {
 	}
 	if _, err := good().Config(); err != nil {
 		t.Errorf("the flags that were good: %v", err)
+	}
+}
+
+// TestDeviceSettings: the same from a file and from flags.
+func TestDeviceSettings(t *testing.T) {
+	fromFile, err := Parse("f", []byte("[nic.tap0]\naddress = ['10.0.0.2/24']\nadopt = true\nqueues = 2\nspin = 'never'"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fromFlags, err := (&Flags{NIC: "tap0", Address: []string{"10.0.0.2/24"}, Adopt: true, Queues: 2, Spin: "never"}).Config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := NICConfig{Name: "tap0", Address: []netip.Prefix{netip.MustParsePrefix("10.0.0.2/24")}, Adopt: true, Queues: 2, Spin: -1}
+	for name, got := range map[string]*Config{"file": fromFile, "flags": fromFlags} {
+		if !reflect.DeepEqual(got.NICs[0], want) {
+			t.Errorf("%s: %+v, want %+v", name, got.NICs[0], want)
+		}
 	}
 }
 
@@ -239,7 +279,7 @@ func FuzzConfig(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		cfg, err := Parse("f", data)
 		if err == nil {
-			if len(cfg.NICs) == 0 || len(cfg.NICs[0].Address) == 0 || cfg.NICs[0].MTU == 0 {
+			if len(cfg.NICs) == 0 || len(cfg.NICs[0].Address) == 0 || cfg.NICs[0].MTU == 0 && !cfg.NICs[0].Adopt {
 				t.Errorf("accepted, but incomplete: %+v", cfg)
 			}
 			return

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"tapstack/stack"
@@ -14,7 +15,7 @@ import (
 // drainTime is how long connections get to close when the daemon ends.
 const drainTime = 5 * time.Second
 
-// Run makes the TAPs of cfg, a stack on them, and its services; calls ready,
+// Run makes the TAPs of cfg, or adopts them, a stack on them, and its services; calls ready,
 // which may be nil, when all of it works; and serves until ctx is done. Then
 // it closes every connection properly, for five seconds at most, and the TAPs
 // with the stack. logger may be nil.
@@ -33,8 +34,9 @@ func Run(ctx context.Context, cfg *Config, logger *slog.Logger, ready func(*Read
 		return err
 	}
 	defer s.Close()
-	for i := range cfg.NICs {
-		if err := addNIC(s, &cfg.NICs[i]); err != nil {
+	nics := slices.Clone(cfg.NICs)
+	for i := range nics {
+		if err := addNIC(s, &nics[i]); err != nil {
 			return &ConfigError{Err: err}
 		}
 	}
@@ -45,7 +47,7 @@ func Run(ctx context.Context, cfg *Config, logger *slog.Logger, ready func(*Read
 		return &ConfigError{Err: err}
 	}
 	if ready != nil {
-		ready(&Ready{NICs: cfg.NICs, Services: services.Addrs()})
+		ready(&Ready{NICs: nics, Services: services.Addrs()})
 	}
 
 	var ended error
@@ -64,14 +66,22 @@ func Run(ctx context.Context, cfg *Config, logger *slog.Logger, ready func(*Read
 	return ended
 }
 
-// addNIC makes the TAP and gives it to the stack, which owns it from then on.
+// addNIC makes or adopts the TAP and gives it to the stack, which owns it from
+// then on. n.MTU becomes what it turned out to be.
 func addNIC(s *stack.Stack, n *NICConfig) error {
-	dev, err := tap.Open(&tap.Config{Name: n.Name, MTU: n.MTU, Host: n.Host})
+	dev, err := tap.Open(&tap.Config{
+		Name: n.Name, MTU: n.MTU, Host: n.Host,
+		Adopt: n.Adopt, Queues: n.Queues, Plain: n.Plain, Spin: n.Spin,
+	})
 	if err != nil {
 		return fmt.Errorf("nic %s: %w", n.Name, err)
 	}
-	_, err = s.AddNIC(dev, &stack.NICConfig{Addresses: n.Address, Routes: n.Routes})
-	return err
+	nic, err := s.AddNIC(dev, &stack.NICConfig{Addresses: n.Address, Routes: n.Routes})
+	if err != nil {
+		return err
+	}
+	n.MTU = nic.MTU()
+	return nil
 }
 
 // explainEnd adds what may have happened.

@@ -35,7 +35,8 @@ func tapConfig() *Config {
 
 // A daemonRun is a Run in a namespace.
 type daemonRun struct {
-	network        // the kernel's side
+	network // the kernel's side
+	up      *Ready
 	cancel  func() // ends it
 	ended   chan error
 	log     bytes.Buffer // to be read when it has ended
@@ -56,7 +57,7 @@ func startRun(t *testing.T, ns *netns.NS, cfg *Config) *daemonRun {
 	}()
 	select {
 	case up := <-ready:
-		r.network = network{ns.DialContext, up.Services}
+		r.up, r.network = up, network{ns.DialContext, up.Services}
 	case err := <-r.ended:
 		if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
 			netnstest.Skip(t, err)

@@ -64,7 +64,7 @@ func Parse(name string, data []byte) (*Config, error) {
 // The keys there are. Below "nic" stand names that the operator chooses.
 var (
 	rootKeys    = []string{"nic", "services"}
-	nicKeys     = []string{"address", "host", "mtu", "routes"}
+	nicKeys     = []string{"address", "host", "mtu", "routes", "adopt", "queues", "plain", "spin"}
 	serviceKeys = []string{"echo", "discard", "chargen", "http"}
 )
 
@@ -185,6 +185,20 @@ func (f *tomlFile) nicDraft(name string) (*nicDraft, error) {
 		n.mtuSet = true
 		if f.md.PrimitiveDecode(p, &n.mtu) != nil {
 			return nil, configErrorf(n.where("mtu"), "mtu: want a number of bytes, such as 1500")
+		}
+	}
+	for _, v := range []struct {
+		key  string
+		into any
+		want string
+	}{
+		{"adopt", &n.adopt, "true or false"},
+		{"plain", &n.plain, "true or false"},
+		{"queues", &n.queues, "a number, such as 2"},
+		{"spin", &n.spin, "a string, such as \"100us\" or \"never\""},
+	} {
+		if p, ok := t[v.key]; ok && f.md.PrimitiveDecode(p, v.into) != nil {
+			return nil, configErrorf(n.where(v.key), "%s: want %s", v.key, v.want)
 		}
 	}
 	return n, nil

@@ -5,7 +5,10 @@ package daemon
 type Flags struct {
 	NIC                   string
 	Address, Host, Routes []string
-	MTU                   int
+	MTU                   int // 0 is an adopted TAP's own
+	Adopt, Plain          bool
+	Queues                int
+	Spin                  string // "100us", "never"; "" is the default
 	Services              ServicesConfig
 }
 
@@ -23,7 +26,11 @@ func (f *Flags) Config() (*Config, error) {
 		host:    f.Host,
 		routes:  f.Routes,
 		mtu:     int64(f.MTU),
-		mtuSet:  true,
+		mtuSet:  f.MTU != 0 || !f.Adopt,
+		adopt:   f.Adopt,
+		plain:   f.Plain,
+		queues:  int64(f.Queues),
+		spin:    f.Spin,
 		where:   flagOf,
 	}}}
 	for _, s := range f.Services.each() {

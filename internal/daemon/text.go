@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 
 	"tapstack/stack"
 )
@@ -84,6 +85,21 @@ func parseRoute(text string, nic []netip.Prefix) (r stack.Route, err error) {
 		}
 	}
 	return r, fmt.Errorf("route %q: %s is on no network of this NIC: use a neighbour", text, r.Via)
+}
+
+// parseSpin reads how long a reader spins: 0 is the default, less than 0 never.
+func parseSpin(text string) (time.Duration, error) {
+	switch text {
+	case "":
+		return 0, nil
+	case "never":
+		return -1, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return 0, fmt.Errorf("spin: %q: write a time such as \"100us\", or \"never\"", text)
+	}
+	return d, nil
 }
 
 // parseListen reads where a service listens, such as ":80", "192.168.77.2:80"

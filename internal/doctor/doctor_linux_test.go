@@ -2,14 +2,15 @@ package doctor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"tapstack/internal/netns/netnstest"
 	"tapstack/tap"
@@ -111,22 +112,53 @@ func TestLookAtTAPs(t *testing.T) {
 	err := netnstest.Need(t).Do(func() error {
 		err := netlink.LinkAdd(&netlink.Tuntap{
 			LinkAttrs: netlink.LinkAttrs{Name: "theirs"},
-			Mode:      netlink.TUNTAP_MODE_TAP, Owner: owner,
+			Mode:      netlink.TUNTAP_MODE_TAP, Owner: owner, Group: uint32(os.Getegid()),
 		})
 		if err != nil {
 			return err
 		}
-		taps, err := lookAtTAPs()
-		if err != nil || len(taps) != 1 {
-			return errors.Join(err, fmt.Errorf("%d TAPs", len(taps)))
+		shared, err := openPersistent("shared", unix.IFF_MULTI_QUEUE)
+		if err != nil {
+			return err
 		}
-		got := taps[0]
-		if got.name != "theirs" || !got.persistent || got.up || got.inUse || got.owner != owner || got.mtu != 1500 {
-			return fmt.Errorf("%+v", got)
+		defer shared.Close()
+		taps, err := lookAtTAPs()
+		if err != nil {
+			return err
+		}
+		me, mine := os.Geteuid(), os.Getegid()
+		want := []tapFacts{
+			{name: "theirs", owner: me, group: mine, persistent: true, mtu: 1500, txQueueLen: taps[0].txQueueLen},
+			{name: "shared", owner: nobody, group: nobody, persistent: true, multiQueue: true, queues: 1, inUse: true, mtu: 1500, txQueueLen: taps[0].txQueueLen},
+		}
+		if !slices.Equal(taps, want) {
+			t.Errorf("%+v\nwant %+v", taps, want)
 		}
 		return nil
 	})
 	if err != nil {
 		t.Error(err)
 	}
+}
+
+// openPersistent is "ip tuntap add NAME mode tap", and a queue of it.
+func openPersistent(name string, flags uint16) (*os.File, error) {
+	fd, err := unix.Open(tunFile, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), name)
+	req, err := unix.NewIfreq(name)
+	if err == nil {
+		req.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI | flags)
+		err = unix.IoctlIfreq(fd, unix.TUNSETIFF, req)
+	}
+	if err == nil {
+		err = unix.IoctlSetInt(fd, unix.TUNSETPERSIST, 1)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }

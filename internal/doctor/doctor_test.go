@@ -108,8 +108,8 @@ func TestExamine(t *testing.T) {
 			ordinary(f)
 			refused(f)
 			f.user.netRaw = true
-			f.taps = []tapFacts{{name: "hers", owner: 1001, persistent: true, up: true, txQueueLen: 4096},
-				{name: "his", owner: 1000, persistent: true, up: true, txQueueLen: 4096}}
+			f.taps = []tapFacts{{name: "hers", owner: 1001, group: nobody, persistent: true, up: true, txQueueLen: 4096},
+				{name: "his", owner: 1000, group: nobody, persistent: true, up: true, txQueueLen: 4096}}
 		}, true, "No new TAP can be had here, but his can be taken over.",
 			[]string{"note CAP_NET_ADMIN", "problem user namespace", "problem network namespace",
 				"note TAP in this namespace", "note TAP in a private namespace", "note each of them"}},
@@ -179,14 +179,14 @@ func TestElsewhere(t *testing.T) {
 func TestTAPs(t *testing.T) {
 	f := healthy()
 	f.taps = []tapFacts{
-		{name: "tap0", persistent: true, up: true, inUse: true, mtu: 1500, txQueueLen: 1000},
-		{name: "tap1", mtu: 9000, txQueueLen: 4096, txDrops: 3, inUse: true},
+		{name: "tap0", owner: nobody, group: nobody, persistent: true, up: true, inUse: true, mtu: 1500, txQueueLen: 1000},
+		{name: "tap1", owner: 0, group: 7, multiQueue: true, queues: 2, mtu: 9000, txQueueLen: 4096, txDrops: 3, inUse: true},
 	}
 	got := judgeTAPs(f)
-	if got[0].Fix != "sudo ip link set tap0 txqueuelen 4096" || got[0].Value != "up, persistent, in use" {
+	if got[0].Fix != "sudo ip link set tap0 txqueuelen 4096" || got[0].Value != "up, persistent, in use" || !strings.HasPrefix(got[0].Detail, "no owner: anyone may take it over, ") {
 		t.Errorf("%+v", got[0])
 	}
-	if got[1].Status != Note || !strings.Contains(got[1].Detail, "dropped 3 toward us") || got[1].Value != "down, temporary, in use" {
+	if got[1].Status != Note || !strings.Contains(got[1].Detail, "dropped 3 toward us") || !strings.HasPrefix(got[1].Detail, "owner uid 0, group gid 7, ") || got[1].Value != "down, temporary, multi_queue, in use 2 times" {
 		t.Errorf("%+v", got[1])
 	}
 	if name := f.adoptable(); name != "" {

@@ -38,12 +38,19 @@ type machineFacts struct {
 // tapFacts are about a TAP that exists in the caller's namespace.
 type tapFacts struct {
 	name             string
-	owner            uint32 // uid; 0 also if it has none
+	owner, group     int // uid and gid, or nobody
 	persistent, up   bool
+	multiQueue       bool // it may be open several times
+	queues           int  // how often it is open; 0 also if it is no multi-queue TAP
 	inUse            bool // a program has it open; not known of one that is down
 	mtu, txQueueLen  int
 	rxDrops, txDrops uint64
 }
+
+// nobody is the owner of what has none. Without either, anyone may take it over:
+// the kernel refuses only those who are not the owner there is, or not in the
+// group there is (tun_not_capable).
+const nobody = -1
 
 // here reports whether a TAP can be made in the caller's namespace. The kernel
 // was asked for permission only; that one really comes to be was seen in the
@@ -62,7 +69,7 @@ func (f *facts) adoptable() string {
 		return ""
 	}
 	for _, t := range f.taps {
-		own := t.owner != 0 && int(t.owner) == f.user.uid
+		own := (t.owner == nobody || t.owner == f.user.uid) && (t.group == nobody || t.group == f.user.gid)
 		if t.persistent && !t.inUse && (own && t.up || f.tun.asked == nil) {
 			return t.name
 		}

@@ -119,12 +119,18 @@ func judgeTAP(group string, t tapFacts) Finding {
 	if t.persistent {
 		words[1] = "persistent"
 	}
-	if t.inUse {
+	if t.multiQueue {
+		words = append(words, "multi_queue")
+	}
+	switch {
+	case t.queues > 1:
+		words = append(words, fmt.Sprintf("in use %d times", t.queues))
+	case t.inUse:
 		words = append(words, "in use")
 	}
 	one := Finding{Group: group, Name: t.name, Status: OK, Value: strings.Join(words, ", "),
-		Detail: fmt.Sprintf("owner uid %d, MTU %d, txqueuelen %d, dropped %d toward us, %d from us",
-			t.owner, t.mtu, t.txQueueLen, t.txDrops, t.rxDrops)}
+		Detail: fmt.Sprintf("%s, MTU %d, txqueuelen %d, dropped %d toward us, %d from us",
+			t.ownership(), t.mtu, t.txQueueLen, t.txDrops, t.rxDrops)}
 	if t.txQueueLen < tapQueueLen {
 		one.Status = Note
 		one.Detail += "; one bulk flow overruns so short a queue"
@@ -134,6 +140,19 @@ func judgeTAP(group string, t tapFacts) Finding {
 		one.Detail += "; its reader was too slow"
 	}
 	return one
+}
+
+// ownership says who may take the TAP over.
+func (t *tapFacts) ownership() string {
+	switch {
+	case t.owner == nobody && t.group == nobody:
+		return "no owner: anyone may take it over"
+	case t.group == nobody:
+		return fmt.Sprintf("owner uid %d", t.owner)
+	case t.owner == nobody:
+		return fmt.Sprintf("group gid %d", t.group)
+	}
+	return fmt.Sprintf("owner uid %d, group gid %d", t.owner, t.group)
 }
 
 // readSysctl is the value of a sysctl, its fields a space apart.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"sync"
 	"syscall"
@@ -372,15 +373,18 @@ func TestOnIdle(t *testing.T) {
 func TestValidate(t *testing.T) {
 	d, _ := pipe(t, nil)
 	for _, bad := range []Config{{SnapLen: -1}, {SnapLen: 1 << 20}, {MaxBytes: -1}, {Direction: 3},
-		{BufferSize: -1}, {BufferSize: tap.MaxFrame}, {SnapLen: 300, BufferSize: 1023}} {
+		{BufferSize: -1}, {BufferSize: maxBufferSize + 1}, {BufferSize: math.MaxInt}, {BufferSize: tap.MaxFrame}, {SnapLen: 300, BufferSize: 1023}} {
 		if _, err := d.Start(io.Discard, &bad); err == nil {
 			t.Errorf("%+v is accepted", bad)
 		}
 	}
-	for _, good := range []Config{{}, {SnapLen: 300, BufferSize: 1024}, {BufferSize: minRing(tap.MaxFrame)}} {
+	for _, good := range []Config{{}, {SnapLen: 300, BufferSize: 1024}, {BufferSize: minRing(tap.MaxFrame)}, {BufferSize: maxBufferSize}} {
 		if err := good.Validate(); err != nil {
 			t.Errorf("%+v: %v", good, err)
 		}
+	}
+	if _, err := d.Start(nil, nil); err == nil {
+		t.Error("no writer is accepted")
 	}
 	if d.running.Load() != nil {
 		t.Error("a capture runs")

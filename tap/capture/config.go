@@ -22,7 +22,7 @@ type Config struct {
 	MaxFrames uint64
 
 	// BufferSize is how many bytes of frames wait for the file; 0 means
-	// 4 MiB. A frame takes a multiple of 256 bytes. The memory is there while
+	// 4 MiB, and 1 GiB is the most. A frame takes a multiple of 256 bytes. The memory is there while
 	// the capture runs, and a quarter more for bookkeeping.
 	BufferSize int
 
@@ -45,6 +45,10 @@ type Config struct {
 const (
 	defaultSnapLen    = 262144 // tcpdump's, and libpcap's MAXIMUM_SNAPLEN
 	defaultBufferSize = 4 << 20
+
+	// maxBufferSize is several seconds of what a TAP can carry, and fits an
+	// int of 32 bits together with the bookkeeping.
+	maxBufferSize = 1 << 30
 )
 
 // Validate reports the first thing in c that no capture can have, in one line.
@@ -57,6 +61,8 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("a file of %d bytes: choose a larger one, or 0 for no limit", c.MaxBytes)
 	case c.Direction > Outbound:
 		return fmt.Errorf("%v: choose inbound, outbound, or any", c.Direction)
+	case d.BufferSize > maxBufferSize:
+		return fmt.Errorf("a buffer of %d bytes is more than can be meant: choose at most %d", c.BufferSize, maxBufferSize)
 	case d.BufferSize < minRing(d.recordLen()):
 		return fmt.Errorf("a buffer of %d bytes is too small for frames of %d: choose at least %d, or a lower snap length",
 			c.BufferSize, d.recordLen(), minRing(d.recordLen()))

@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -98,6 +99,9 @@ func (d *Device) Start(w io.Writer, cfg *Config) (*Capture, error) {
 }
 
 func (d *Device) start(w io.Writer, cfg *Config) (*Capture, error) {
+	if w == nil {
+		return nil, errors.New("no writer: give one, such as a file")
+	}
 	if cfg != nil {
 		if err := cfg.Validate(); err != nil {
 			return nil, err
