@@ -243,7 +243,7 @@ var streamRows = []row{
 }
 
 var resetRows = []row{
-	{name: "peer closes with bytes unread", run: func(p *probe) {
+	{name: "peer closes with bytes unread", differs: "a reset is told to every reader: package net tells one, and the others take it for the end of the stream", run: func(p *probe) {
 		c, s := p.conns()
 		_, err := c.Write([]byte("never read"))
 		p.must(err)
@@ -254,7 +254,7 @@ var resetRows = []row{
 		p.see("write: %s", rw(c.Write([]byte("x"))))
 		p.see("close: %v", c.Close())
 	}},
-	{name: "SetLinger(0)", run: func(p *probe) {
+	{name: "SetLinger(0)", differs: "a reset is told to every reader: package net tells one, and the others take it for the end of the stream", run: func(p *probe) {
 		c, s := p.conns()
 		p.see("linger: %v", s.SetLinger(0))
 		p.see("close: %v", s.Close())
@@ -263,7 +263,7 @@ var resetRows = []row{
 		p.see("write again: %s", rw(c.Write([]byte("x"))))
 		p.see("read: %s", rw(c.Read(make([]byte, 1))))
 	}},
-	{name: "reset while reading", run: func(p *probe) {
+	{name: "reset while reading", differs: "a reset is told to every reader: package net tells one, and the others take it for the end of the stream", run: func(p *probe) {
 		c, s := p.conns()
 		read := p.start(func() string { return rw(c.Read(make([]byte, 1))) })
 		p.must(s.SetLinger(0))
@@ -320,7 +320,7 @@ var resetRows = []row{
 		p.see("read: %s", got(s, 3))
 		p.see("read: %s", rw(s.Read(make([]byte, 1))))
 	}},
-	{name: "reset in FIN-WAIT-2", run: func(p *probe) {
+	{name: "reset in FIN-WAIT-2", differs: "a reset is told to every reader: package net tells one, and the others take it for the end of the stream", run: func(p *probe) {
 		c, s := p.conns()
 		p.must(c.CloseWrite())
 		p.see("read: %s", rw(s.Read(make([]byte, 1))))

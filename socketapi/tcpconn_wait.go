@@ -117,6 +117,9 @@ func (c *TCPConn) checkOpen(st *engine.State) error {
 	if err := c.check(&c.wr); err != nil {
 		return err
 	}
+	if err := ended(c.so.stack); err != nil {
+		return err
+	}
 	return inCall("wait", c.so.failure(st))
 }
 
