@@ -8,6 +8,8 @@ import (
 	"syscall"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
+
+	"tapstack/stack"
 )
 
 // receiver and sender are what a call of each direction works with, kept so
@@ -16,14 +18,16 @@ type receiver struct {
 	mu   sync.Mutex
 	to   sink
 	auto autotune
+	late error // for the next receive: what came after the first datagrams of a RecvBatch
 }
 
 type sender struct {
 	mu    sync.Mutex
 	from  source
 	to    tcpip.FullAddress
-	piece int  // how much of a stream is handed to gVisor at a time; 0 until the first send
-	more  bool // the last send had MsgMore
+	batch *stack.Batch // of SendBatch, and from its first call on of all that is sent; nil before
+	piece int          // how much of a stream is handed to gVisor at a time; 0 until the first send
+	more  bool         // the last send had MsgMore
 
 	// size is a send buffer size that waits for mu: see resize.
 	size atomic.Int64
@@ -85,24 +89,36 @@ func (so *Socket) RecvMsg(m *Message, flags MsgFlags) (int, error) {
 		return 0, err
 	}
 	defer so.done()
-	m.Flags, m.Control = 0, Control{}
-	if so.kind == stream {
-		n, err := so.recvStream(nil, m.Buffers, flags)
-		if err == nil && so.flagged(flagInq) {
-			m.Control.Has, m.Control.Inq = ControlInq, so.inq()
-		}
-		return n, err
+	if so.kind != stream {
+		err := so.recvMsg(m, flags)
+		return m.N, err
 	}
-	res, n, err := so.recvDatagram(nil, m.Buffers, flags)
+	m.Flags, m.Control, m.N = 0, Control{}, 0
+	n, err := so.recvStream(nil, m.Buffers, flags)
 	if err != nil {
 		return 0, err
 	}
+	if so.flagged(flagInq) {
+		m.Control.Has, m.Control.Inq = ControlInq, so.inq()
+	}
+	m.N = n
+	return n, nil
+}
+
+// recvMsg takes one datagram into m.
+func (so *Socket) recvMsg(m *Message, flags MsgFlags) error {
+	m.Flags, m.Control, m.N = 0, Control{}, 0
+	res, n, err := so.recvDatagram(nil, m.Buffers, flags)
+	if err != nil {
+		return err
+	}
+	m.N = n
 	m.Addr = addrPort(so.stack, res.RemoteAddr)
 	if res.Total > total(m.Buffers) {
 		m.Flags |= MsgTrunc
 	}
 	so.received(&m.Control, &res.ControlMessages)
-	return n, nil
+	return nil
 }
 
 // recvStream is one tcp.Endpoint.Read.
@@ -150,6 +166,10 @@ func (so *Socket) recvDatagram(p []byte, rest [][]byte, flags MsgFlags) (tcpip.R
 	}
 	so.rcv.mu.Lock()
 	defer so.rcv.mu.Unlock()
+	if err := so.rcv.late; err != nil {
+		so.rcv.late = nil
+		return tcpip.ReadResult{}, 0, err
+	}
 	so.rcv.to = sink{p: p, rest: rest, drop: true}
 	defer func() { so.rcv.to = sink{} }()
 	res, err := so.ep.Read(&so.rcv.to, tcpip.ReadOptions{Peek: flags&MsgPeek != 0, NeedRemoteAddr: true})
@@ -335,6 +355,11 @@ func (so *Socket) sendDatagram(p []byte, rest [][]byte, flags MsgFlags, to netip
 	}
 	so.snd.mu.Lock()
 	defer so.snd.unlock(so.ep.SocketOptions())
+	return so.sendOne(p, rest, to, control)
+}
+
+// sendOne is sendDatagram for who holds snd.mu.
+func (so *Socket) sendOne(p []byte, rest [][]byte, to netip.AddrPort, control tcpip.SendableControlMessages) (int, error) {
 	defer so.snd.from.of(nil, nil, 0)
 	opts := tcpip.WriteOptions{ControlMessages: control}
 	if to.IsValid() {
