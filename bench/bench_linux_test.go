@@ -168,7 +168,7 @@ func TestWorkloadNames(t *testing.T) {
 	}
 	for _, name := range []string{
 		"tcp_rx", "tcp_tx", "tcp_rx_4", "tcp_tx_4", "tcp_rx_v6", "tcp_tx_v6", "rtt_p50_us", "rtt_p99_us",
-		"rtt_p50_us_nospin", "rtt_p99_us_nospin", "http_rps", "conn_rate", "udp_rx_pps", "udp_tx_pps",
+		"rtt_p50_us_nospin", "rtt_p99_us_nospin", "http_rps", "conn_rate", "udp_rx_pps", "udp_tx_pps", "udp_tx_batch_pps",
 		"mem_per_conn", "cpu_per_gb_rx", "cpu_per_gb_tx", "idle_cpu", "tcp_rx_unpinned", "tcp_tx_bbr",
 	} {
 		if !have[name] {

@@ -51,13 +51,18 @@ func openDatagrams(length int) (*datagrams, error) {
 	if err != nil {
 		return nil, errors.Join(err, unix.Close(fd))
 	}
+	d.prepare(length)
+	return d, nil
+}
+
+// prepare points the messages at length bytes of the buffers.
+func (d *datagrams) prepare(length int) {
 	for i := range d.msgs {
 		d.iovs[i].Base = &d.bufs[i][0]
 		d.iovs[i].SetLen(length)
 		d.msgs[i].Iov = &d.iovs[i]
 		d.msgs[i].SetIovlen(1)
 	}
-	return d, nil
 }
 
 // transfer is sendmmsg or recvmmsg. Errors that pass, a refusal by a

@@ -44,7 +44,8 @@ func headlineJobs() []job {
 		{metrics: []metric{rps}, run: peerRate("get", browsers)},
 		{metrics: []metric{connRate}, run: peerRate("visit", visitors)},
 		{metrics: []metric{udpRx}, run: datagramsIn},
-		{metrics: []metric{udpTx}, run: datagramsOut},
+		{metrics: []metric{udpTx}, run: datagramsOut(1)},
+		{metrics: []metric{udpTx64}, run: datagramsOut(batch)},
 		{metrics: []metric{memory}, seldom: true, run: holdConnections},
 		{metrics: []metric{idleCPU}, seldom: true, run: doNothing},
 	}
@@ -129,10 +130,13 @@ func datagramsIn(ctx context.Context, p *pair, cfg config) ([]float64, error) {
 	return []float64{a.rate()}, err
 }
 
-func datagramsOut(ctx context.Context, p *pair, cfg config) ([]float64, error) {
-	measure := order{Op: "receive datagrams", Warm: cfg.warm, Span: cfg.span}
-	a, err := p.both(ctx, p.peer, p.sut, measure, order{Op: "send datagrams"})
-	return []float64{a.rate()}, err
+// datagramsOut has each call send so many.
+func datagramsOut(each int) func(context.Context, *pair, config) ([]float64, error) {
+	return func(ctx context.Context, p *pair, cfg config) ([]float64, error) {
+		measure := order{Op: "receive datagrams", Warm: cfg.warm, Span: cfg.span}
+		a, err := p.both(ctx, p.peer, p.sut, measure, order{Op: "send datagrams", N: each})
+		return []float64{a.rate()}, err
+	}
 }
 
 func holdConnections(ctx context.Context, p *pair, cfg config) ([]float64, error) {

@@ -20,6 +20,7 @@ var (
 	connRate = metric{"conn_rate", "Connections made", "1/s", "higher"}
 	udpRx    = metric{"udp_rx_pps", "UDP datagrams in", "1/s", "higher"}
 	udpTx    = metric{"udp_tx_pps", "UDP datagrams out", "1/s", "higher"}
+	udpTx64  = metric{"udp_tx_batch_pps", "UDP datagrams out, 64 a call", "1/s", "higher"}
 	memory   = metric{"mem_per_conn", "Memory per idle connection", "bytes", "lower"}
 	cpuRx    = metric{"cpu_per_gb_rx", "CPU per GB in", "s", "lower"}
 	cpuTx    = metric{"cpu_per_gb_tx", "CPU per GB out", "s", "lower"}

@@ -23,7 +23,7 @@ type order struct {
 	Warm, Span time.Duration
 
 	V6 bool `json:",omitempty"`
-	N  int  `json:",omitempty"` // flows or connections
+	N  int  `json:",omitempty"` // flows or connections, or datagrams a call
 
 	File string `json:",omitempty"` // of "start profile"
 }

@@ -261,13 +261,16 @@ func (s *sut) sendDatagrams(o order) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	send := sendSingly(c, o.N)
+	if o.N == batch {
+		send = sendBatches(c)
+	}
 	var n atomic.Int64
 	return during(o, n.Load, func(ctx context.Context) error {
 		defer closeWith(ctx, c)()
-		buf := make([]byte, datagramSize)
 		for ctx.Err() == nil {
-			if _, err := c.Write(buf); err == nil {
-				n.Add(1)
+			if sent, err := send(); err == nil {
+				n.Add(int64(sent))
 			}
 		}
 		return ctx.Err()

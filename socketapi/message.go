@@ -36,6 +36,10 @@ type Message struct {
 
 	// Flags of a received message: MsgTrunc.
 	Flags MsgFlags
+
+	// N is what receiving this message has returned: how many bytes it has, as
+	// far as Buffers hold them. Sending ignores it.
+	N int
 }
 
 // Control is what cmsg(3) carries. Has says which of the fields mean something.

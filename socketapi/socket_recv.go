@@ -14,6 +14,7 @@ type receiver struct {
 	mu   sync.Mutex
 	to   sink
 	auto autotune
+	late error // for the next receive: what came after the first datagrams of a RecvBatch
 }
 
 // Recv takes received bytes, like recv(2): of a stream as many as there are and
@@ -50,24 +51,36 @@ func (so *Socket) RecvMsg(m *Message, flags MsgFlags) (int, error) {
 		return 0, err
 	}
 	defer so.done()
-	m.Flags, m.Control = 0, Control{}
-	if so.kind == stream {
-		n, err := so.recvStream(nil, m.Buffers, flags)
-		if err == nil && so.flagged(flagInq) {
-			m.Control.Has, m.Control.Inq = ControlInq, so.inq()
-		}
-		return n, err
+	if so.kind != stream {
+		err := so.recvMsg(m, flags)
+		return m.N, err
 	}
-	res, n, err := so.recvDatagram(nil, m.Buffers, flags)
+	m.Flags, m.Control, m.N = 0, Control{}, 0
+	n, err := so.recvStream(nil, m.Buffers, flags)
 	if err != nil {
 		return 0, err
 	}
+	if so.flagged(flagInq) {
+		m.Control.Has, m.Control.Inq = ControlInq, so.inq()
+	}
+	m.N = n
+	return n, nil
+}
+
+// recvMsg takes one datagram into m.
+func (so *Socket) recvMsg(m *Message, flags MsgFlags) error {
+	m.Flags, m.Control, m.N = 0, Control{}, 0
+	res, n, err := so.recvDatagram(nil, m.Buffers, flags)
+	if err != nil {
+		return err
+	}
+	m.N = n
 	m.Addr = addrPort(so.stack, res.RemoteAddr)
 	if res.Total > total(m.Buffers) {
 		m.Flags |= MsgTrunc
 	}
 	so.received(&m.Control, &res.ControlMessages)
-	return n, nil
+	return nil
 }
 
 // recvStream is one tcp.Endpoint.Read.
@@ -116,6 +129,10 @@ func (so *Socket) recvDatagram(p []byte, rest [][]byte, flags MsgFlags) (tcpip.R
 	}
 	so.rcv.mu.Lock()
 	defer so.rcv.mu.Unlock()
+	if err := so.rcv.late; err != nil {
+		so.rcv.late = nil
+		return tcpip.ReadResult{}, 0, err
+	}
 	so.rcv.to = sink{p: p, rest: rest, drop: true}
 	defer func() { so.rcv.to = sink{} }()
 	res, err := so.ep.Read(&so.rcv.to, tcpip.ReadOptions{Peek: flags&MsgPeek != 0, NeedRemoteAddr: true})

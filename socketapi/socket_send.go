@@ -8,6 +8,8 @@ import (
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/waiter"
+
+	"tapstack/stack"
 )
 
 // sender is what a send works with, kept so that none allocates.
@@ -15,8 +17,9 @@ type sender struct {
 	mu    sync.Mutex
 	from  source
 	to    tcpip.FullAddress
-	mss   int // of the stream when it began
-	piece int // how much of a stream is handed to gVisor at a time; 0 until the first send
+	batch *stack.Batch // of SendBatch, and from its first call on of all that is sent; nil before
+	mss   int          // of the stream when it began
+	piece int          // how much of a stream is handed to gVisor at a time; 0 until the first send
 
 	// more: TCP_CORK is on because of MsgMore, and not because the application
 	// has set it. Written with mu held.
@@ -242,6 +245,11 @@ func (so *Socket) sendDatagram(p []byte, rest [][]byte, flags MsgFlags, to netip
 	}
 	so.snd.mu.Lock()
 	defer so.sendUnlock()
+	return so.sendOne(p, rest, to, control)
+}
+
+// sendOne is sendDatagram for who holds snd.mu.
+func (so *Socket) sendOne(p []byte, rest [][]byte, to netip.AddrPort, control tcpip.SendableControlMessages) (int, error) {
 	defer so.snd.from.of(nil, nil, 0)
 	opts := tcpip.WriteOptions{ControlMessages: control}
 	if to.IsValid() {

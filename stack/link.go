@@ -5,7 +5,8 @@ package stack
 //	in:  readLoop -> receive -> deliver -> gVisor's network endpoint
 //	                   (a USO frame first through cutUSO)
 //	out: gVisor's network endpoint -> noQueue -> write -> outgoing
-//	                   (a pure ACK may wait in an ackHold, acks.go)
+//	                   (a pure ACK may wait in an ackHold, acks.go,
+//	                   a datagram in a Batch, batch.go)
 
 import (
 	"errors"
@@ -34,6 +35,7 @@ type link struct {
 
 	csum bool // the device has checksum offload
 	tso  bool // and takes large TCP frames of both families
+	uso  bool // and large UDP frames
 
 	mtu        atomic.Uint32
 	addr       atomic.Pointer[tcpip.LinkAddress]
@@ -49,6 +51,7 @@ type link struct {
 	up      atomic.Bool    // the system's end of the link
 	closing atomic.Bool
 	drops   linkDrops
+	merged  linkMerged
 
 	scratch sync.Pool // *txScratch
 }
@@ -79,6 +82,7 @@ func newLink(dev tap.Device, addr tcpip.LinkAddress, onDead func(error)) *link {
 		csum:  o.Csum,
 		// gVisor asks once for both families.
 		tso: o.Csum && o.TSO4 && o.TSO6,
+		uso: o.Csum && o.USO,
 	}
 	l.mtu.Store(uint32(dev.MTU()))
 	l.up.Store(true)
@@ -216,25 +220,24 @@ type noQueue struct{ l *link }
 func (q noQueue) WritePacket(pkt *netstack.PacketBuffer) tcpip.Error { return q.l.write(pkt) }
 func (noQueue) Close()                                               {}
 
-// write passes one packet on. A full device counts as a packet lost below IP:
-// TCP sees ENOBUFS and sends again later.
+// write passes one packet on, unless it waits in a batch.
 func (l *link) write(pkt *netstack.PacketBuffer) tcpip.Error {
+	if b, ok := pkt.Owner.(*Batch); ok && b.take(l, pkt) {
+		return nil
+	}
+	return l.writeFrame(pkt)
+}
+
+// writeFrame sends a packet as a frame. A full device counts as a packet lost
+// below IP: TCP sees ENOBUFS and sends again later.
+func (l *link) writeFrame(pkt *netstack.PacketBuffer) tcpip.Error {
 	s := l.scratch.Get().(*txScratch)
 	defer func() {
 		clear(s.bufs)
 		s.bufs = s.bufs[:0]
 		l.scratch.Put(s)
 	}()
-	views, offset := pkt.AsViewList()
-	for v := views.Front(); v != nil; v = v.Next() {
-		b := v.AsSlice()
-		if offset >= len(b) {
-			offset -= len(b)
-			continue
-		}
-		s.bufs = append(s.bufs, b[offset:])
-		offset = 0
-	}
+	s.bufs = appendFrame(s.bufs, pkt, 0)
 	n := l.queueFor(pkt)
 	off := l.outgoing(pkt)
 	if a := l.acks[n]; a != nil && a.take(pkt, s.bufs, off, int(l.mtu.Load())) {
@@ -264,6 +267,23 @@ func (l *link) refused(proto tcpip.TransportProtocolNumber) {
 	case header.UDPProtocolNumber:
 		l.drops.udpOut.Add(1)
 	}
+}
+
+// appendFrame appends a packet's frame, less its first skip bytes, as the slices
+// that it lies in.
+func appendFrame(bufs [][]byte, pkt *netstack.PacketBuffer, skip int) [][]byte {
+	views, offset := pkt.AsViewList()
+	offset += skip
+	for v := views.Front(); v != nil; v = v.Next() {
+		b := v.AsSlice()
+		if offset >= len(b) {
+			offset -= len(b)
+			continue
+		}
+		bufs = append(bufs, b[offset:])
+		offset = 0
+	}
+	return bufs
 }
 
 // deviceWaiter is a packet's owner who wants to know how long the device keeps

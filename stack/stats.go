@@ -37,6 +37,11 @@ type NICStats struct {
 	// AcksJoined are TCP segments that are counted as sent and never left:
 	// pure ACKs, each replaced by the flow's next segment microseconds later.
 	AcksJoined uint64
+
+	// Merged are datagrams that left several to a frame (see Batch); Device
+	// counts such a frame once. DropMerged are those of frames that the device
+	// did not take: whoever sent them was told that they were.
+	Merged, DropMerged uint64
 }
 
 // TCPStats counts segments and connections.
@@ -160,6 +165,8 @@ func (n *NIC) stats() NICStats {
 		DropTooShort:  n.link.drops.tooShort.Load(),
 		DropUSO:       n.link.drops.badUSO.Load(),
 		AcksJoined:    joined,
+		Merged:        n.link.merged.sent.Load(),
+		DropMerged:    n.link.merged.lost.Load(),
 	}
 	if i, err := tap.InterfaceOf(n.link.dev); err == nil {
 		st.KernelDropsIn, st.KernelDropsOut = i.TxDropped, i.RxDropped // from its point of view

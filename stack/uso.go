@@ -33,7 +33,7 @@ func cutUSO(pkt *netstack.PacketBuffer, size int, deliver func(*netstack.PacketB
 	for {
 		n := min(int64(size), whole.Size())
 		headers := buffer.NewViewWithData(hdr[:hdrLen])
-		setLengths(headers, ipLen, int(n))
+		setLengths(headers.AsSlice(), ipLen, int(n)) // ours alone: just made
 		data := whole.Clone()
 		data.Truncate(n)
 		whole.TrimFront(n)
@@ -48,9 +48,8 @@ func cutUSO(pkt *netstack.PacketBuffer, size int, deliver func(*netstack.PacketB
 	}
 }
 
-// setLengths makes the headers those of a datagram of n payload bytes.
-func setLengths(headers *buffer.View, ipLen, n int) {
-	b := headers.AsSlice() // ours alone: just made
+// setLengths makes IP and UDP headers those of a datagram of n payload bytes.
+func setLengths(b []byte, ipLen, n int) {
 	udpLen := uint16(header.UDPMinimumSize + n)
 	header.UDP(b[ipLen:]).SetLength(udpLen)
 	if header.IPVersion(b) == header.IPv4Version {
