@@ -28,6 +28,8 @@ type Stack struct {
 	nextNIC tcpip.NICID
 	err     error // why done was closed
 
+	quiesce sync.Mutex // held by Quiesce, and while gVisor's stack is closed
+
 	ending  sync.Once     // the teardown, whoever starts it
 	done    chan struct{} // closed when the stack begins to end
 	drained chan struct{} // closed when the teardown is complete
@@ -140,6 +142,29 @@ func (s *Stack) Clock() tcpip.Clock { return s.clock }
 // does not offer. It is valid until Close.
 func (s *Stack) Netstack() *netstack.Stack { return s.ns }
 
+// Quiesce returns when all TCP segments that have been delivered so far are
+// processed. Everything else that a frame, a timer or a call sets off happens
+// on the goroutine that brings it. So whoever delivers one frame at a time,
+// and lets time pass by a [VirtualClock], knows after each Quiesce that nothing
+// is in flight inside: what the stack does next depends on nothing but what it
+// is given next.
+//
+// One frame at a time, because how many ACKs leave depends on how segments were
+// batched. Connections of the stack with itself are not covered: what one
+// processor hands to another may arrive when that one is through. After Close
+// it does nothing.
+func (s *Stack) Quiesce() {
+	s.quiesce.Lock()
+	defer s.quiesce.Unlock()
+	select {
+	case <-s.done:
+		// gVisor's processors may be gone, and Pause would wait for ever.
+	default:
+		s.ns.Pause()
+		s.ns.Resume()
+	}
+}
+
 // Close resets every connection, closes every device and waits until no
 // goroutine of the stack is left. It may be called more than once and by
 // anyone; every call returns when the stack is gone. It does not wait for sent
@@ -169,7 +194,9 @@ func (s *Stack) end(reason error) {
 // the link's readers while holding the stack's lock.
 func (s *Stack) teardown(nics []*NIC) {
 	defer close(s.drained)
+	s.quiesce.Lock() // Quiesce sees done closed after this
 	s.ns.Close()
+	s.quiesce.Unlock()
 	for _, ep := range s.ns.CleanupEndpoints() {
 		ep.Abort()
 	}
