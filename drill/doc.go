@@ -1,0 +1,2 @@
+// Package drill runs packet scripts.
+package drill

@@ -1,0 +1,164 @@
+package drill
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"sync"
+
+	"tapstack/drill/script"
+	"tapstack/socketapi"
+	"tapstack/stack"
+	"tapstack/tap"
+	"tapstack/tap/capture"
+)
+
+// host is one stack with what the script does on it: its wire, its file
+// descriptors, its connections.
+type host struct {
+	name          string
+	stack         *stack.Stack
+	nic           *stack.NIC
+	wire          *wire
+	capture       *capture.Capture // or nil
+	captureFile   interface{ Close() error }
+	mac           net.HardwareAddr
+	local, remote netip.Addr
+	mapped        bool // IPv4 through AF_INET6 sockets
+
+	files   map[int]*file
+	blocked []*blocked
+	last    *file // the socket that assertions are about
+
+	sent     []*packet // by the stack, and not yet expected
+	flows    []*flow
+	current  map[uint8]*flow   // by protocol
+	pings    map[uint16]uint16 // identifiers of echo requests: the script's to the wire's
+	nextPort uint16
+}
+
+// peerMAC is the script's end of every wire.
+var peerMAC = net.HardwareAddr{2, 0, 0, 0, 0, 2}
+
+// ourMAC is the stack's.
+var ourMAC = net.HardwareAddr{2, 0, 0, 0, 0, 1}
+
+// Addresses, which are packetdrill's: ours with its network, the other side's
+// somewhere else, and the gateway to there.
+var (
+	local4, remote4 = netip.MustParsePrefix("192.168.0.1/16"), netip.MustParseAddr("192.0.2.1")
+	local6, remote6 = netip.MustParsePrefix("fd3d:a0b:17d6::1/48"), netip.MustParseAddr("fd3d:fa7b:d17d::1")
+	gateway4        = netip.MustParseAddr("192.168.0.2")
+	gateway6        = netip.MustParseAddr("fd3d:a0b:17d6:8888::0")
+)
+
+// seeded is randomness from a seed. It may be read concurrently.
+type seeded struct {
+	mu sync.Mutex
+	r  *rand.ChaCha8
+}
+
+func newSeeded(seed uint64) *seeded {
+	var key [32]byte
+	binary.LittleEndian.PutUint64(key[:], seed)
+	return &seeded{r: rand.NewChaCha8(key)}
+}
+
+// Read implements io.Reader.
+func (s *seeded) Read(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.r.Read(p)
+}
+
+// newHost makes the only host of a script.
+func (r *run) newHost() *host {
+	h := &host{
+		files: make(map[int]*file), current: make(map[uint8]*flow), pings: make(map[uint16]uint16),
+		nextPort: firstRemotePort, mac: ourMAC, mapped: r.opts.ip == "ipv4-mapped-ipv6",
+	}
+	s, err := stack.New(&stack.Config{Clock: r.clock, Rand: newSeeded(r.cfg.Seed), TCP: r.opts.tcp})
+	r.check(err)
+	h.stack = s
+	r.hosts = append(r.hosts, h)
+	h.wire = newWire("wire", r.opts.mtu, r.clock.Now)
+	var dev tap.Device = h.wire
+	if r.cfg.Capture != nil {
+		dev = r.startCapture(h)
+	}
+	nic := &stack.NICConfig{HardwareAddr: ourMAC}
+	gateway := gateway4
+	if r.opts.ip == "ipv6" {
+		h.local, h.remote, gateway = local6.Addr(), remote6, gateway6
+		nic.Addresses = []netip.Prefix{local6}
+		nic.Routes = []stack.Route{{Dst: netip.PrefixFrom(netip.IPv6Unspecified(), 0), Via: gateway6}}
+	} else {
+		h.local, h.remote = local4.Addr(), remote4
+		nic.Addresses = []netip.Prefix{local4}
+		nic.Routes = []stack.Route{{Dst: netip.PrefixFrom(netip.IPv4Unspecified(), 0), Via: gateway4}}
+	}
+	h.nic, err = s.AddNIC(dev, nic)
+	r.check(err)
+	r.check(h.nic.AddNeighbour(gateway, peerMAC))
+	h.wire.settle()
+	for _, c := range r.script.Conns {
+		h.declare(c)
+	}
+	return h
+}
+
+// startCapture puts a capture between the wire and the stack.
+func (r *run) startCapture(h *host) tap.Device {
+	out, err := r.cfg.Capture(h.name)
+	r.check(err)
+	dev := capture.Wrap(h.wire)
+	c, err := dev.Start(out, &capture.Config{Now: r.clock.Now})
+	if err != nil {
+		_ = out.Close()
+	}
+	r.check(err)
+	h.capture, h.captureFile = c, out
+	return dev
+}
+
+// declare makes the flow of a "conn" line known. Its protocol is that of the
+// first packet with its name.
+func (h *host) declare(c *script.Conn) {
+	f := &flow{name: c.Name, local: c.Local, remote: c.Remote}
+	if !f.local.Addr().IsValid() {
+		f.local = netip.AddrPortFrom(h.local, or(f.local.Port(), localPort))
+	}
+	if !f.remote.Addr().IsValid() {
+		port := f.remote.Port()
+		if port == 0 {
+			port = h.nextPort
+			h.nextPort++
+		}
+		f.remote = netip.AddrPortFrom(h.remote, port)
+	}
+	f.scriptLocal, f.scriptRemote = f.local.Port(), f.remote.Port()
+	h.flows = append(h.flows, f)
+}
+
+// close ends the stack and everything on it.
+func (h *host) close() {
+	_ = h.stack.Close()
+	_ = h.wire.Close()
+	if h.capture != nil {
+		_, _ = h.capture.Stop()
+		_ = h.captureFile.Close()
+	}
+}
+
+// listening reports whether the script has a listener on h.
+func (h *host) listening() bool {
+	for _, f := range h.files {
+		if f.so != nil {
+			if v, err := f.so.Option(socketapi.SO_ACCEPTCONN); err == nil && v != 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
