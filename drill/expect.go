@@ -161,7 +161,7 @@ func (x *expectation) join(f *flow, p *packet) *packet {
 		if q == nil {
 			return p
 		}
-		if g != f || !joins(p.tcp, q.tcp) {
+		if g != f || !joins(p.tcp, q.tcp) || len(p.tcp.data)+len(q.tcp.data) > int(n.Lo) {
 			x.host.sent = append([]*packet{q}, x.host.sent...)
 			return p
 		}

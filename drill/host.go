@@ -143,12 +143,14 @@ func (h *host) declare(c *script.Conn) {
 
 // close ends the stack and everything on it.
 func (h *host) close() {
-	_ = h.stack.Close()
-	_ = h.wire.Close()
 	if h.capture != nil {
+		// First: what the end of the stack does to its connections is not the
+		// script's.
 		_, _ = h.capture.Stop()
 		_ = h.captureFile.Close()
 	}
+	_ = h.stack.Close()
+	_ = h.wire.Close()
 }
 
 // listening reports whether the script has a listener on h.
