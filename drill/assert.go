@@ -197,7 +197,10 @@ func (h *host) unaccepted() (socketapi.SocketInfo, bool) {
 		return socketapi.SocketInfo{}, false
 	}
 	for _, s := range socketapi.TCPSockets(h.stack) {
-		if s.Local == f.local && s.Remote == f.remote {
+		// During a handshake that came to a listener the stack does not tell the
+		// other side.
+		half := s.State == socketapi.SynReceived && !s.Remote.IsValid()
+		if s.Local == f.local && (s.Remote == f.remote || half) {
 			return s, true
 		}
 	}
