@@ -1,0 +1,178 @@
+package drill_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"tapstack/drill"
+	"tapstack/drill/script"
+)
+
+// A mutation is one expectation of a script made wrong.
+type mutation struct {
+	name  string
+	pos   script.Pos
+	apply func()
+}
+
+// mutations are those of a script's tree, in an order that depends on nothing
+// else. Only what the script expects is changed, never what it does.
+func mutations(s *script.Script) (all []mutation) {
+	add := func(pos script.Pos, name string, apply func()) {
+		all = append(all, mutation{name, pos, apply})
+	}
+	value := func(pos script.Pos, name string, v *script.Value) {
+		if v.Kind == script.Exact {
+			add(pos, name, func() { v.Lo++; v.Hi++ })
+		} else if v.Kind == script.Computed {
+			add(pos, name, func() { v.Expr = &script.Formula{Pos: pos, X: plusOne(v.Expr.X)} })
+		}
+	}
+	s.Inspect(func(n script.Node) bool {
+		switch n := n.(type) {
+		case *script.Event:
+			pk, ok := n.Action.(*script.Packet)
+			if !ok || !pk.Outbound {
+				return true
+			}
+			if n.Time.Kind != script.TimeAny && n.Time.Kind != script.TimeNone {
+				add(n.Pos, "time", func() {
+					late := n.Time.From/2 + time.Second
+					n.Time.From, n.Time.To = n.Time.From+late, n.Time.To+late
+				})
+			}
+			mutatePacket(pk, add, value)
+		case *script.Call:
+			mutateCall(n, add)
+		case *script.Assert:
+			mutateAssert(n, add)
+			return false
+		}
+		return true
+	})
+	return all
+}
+
+func plusOne(x script.Expr) script.Expr {
+	return &script.Binary{Pos: x.At(), Op: "+", X: x, Y: &script.Number{Pos: x.At(), Int: 1, Base: 10}}
+}
+
+func mutatePacket(pk *script.Packet, add func(script.Pos, string, func()), value func(script.Pos, string, *script.Value)) {
+	switch b := pk.Body.(type) {
+	case *script.TCP:
+		add(b.Pos, "flag FIN", func() { b.Flags ^= script.FIN })
+		add(b.Pos, "flag PSH", func() { b.Flags ^= script.PSH })
+		add(b.Pos, "flag ACK", func() { b.Flags ^= script.ACK })
+		if b.Seq.Kind == script.Exact && b.Flags&script.SYN == 0 {
+			// The number of our SYN is what all others are relative to.
+			add(b.Pos, "seq", func() { b.Seq.Lo++; b.End.Lo++ })
+			add(b.Pos, "seq down", func() { b.Seq.Lo--; b.End.Lo-- })
+		}
+		if b.Len.Kind == script.Exact && b.End.Kind == script.Exact {
+			add(b.Pos, "length", func() { b.Len.Lo++; b.End.Lo++ })
+		}
+		if b.Flags&script.ACK != 0 {
+			value(b.Pos, "ack", &b.Ack)
+		}
+		value(b.Pos, "win", &b.Win)
+		for _, o := range b.Options {
+			switch o := o.(type) {
+			case *script.MSS:
+				value(o.Pos, "mss", &o.Size)
+			case *script.WindowScale:
+				value(o.Pos, "wscale", &o.Shift)
+			case *script.SACK:
+				value(o.Pos, "sack start", &o.Blocks[0].Start)
+				value(o.Pos, "sack end", &o.Blocks[0].End)
+			}
+		}
+		if !b.AnyOptions {
+			add(b.Pos, "one more option", func() { b.Options = append(b.Options, &script.NOP{}) })
+		}
+	case *script.UDP:
+		value(b.Pos, "length", &b.Len)
+	case *script.ICMP:
+		value(b.Pos, "length", &b.Len)
+		value(b.Pos, "seq", &b.Seq)
+	}
+}
+
+func mutateCall(c *script.Call, add func(script.Pos, string, func())) {
+	switch n := c.Result.(type) {
+	case *script.Number:
+		add(c.Pos, "result", func() { n.Int++ })
+	case *script.Binary, *script.Name:
+		add(c.Pos, "result", func() { c.Result = plusOne(n) })
+	}
+	if c.Errno != "" {
+		add(c.Pos, "errno", func() { c.Errno = "ENOMEM" })
+	}
+	if c.Blocks {
+		add(c.Pos, "time of return", func() { c.Until += c.Until/2 + time.Second })
+	}
+	if c.Name == "getsockopt" || c.Name == "ioctl" {
+		if list, ok := c.Args[len(c.Args)-1-len(c.Args)/5].(*script.List); ok {
+			add(c.Pos, "value", func() { list.Elems[0] = plusOne(list.Elems[0]) })
+		}
+	}
+}
+
+// mutateAssert changes what "==" compares with.
+func mutateAssert(a *script.Assert, add func(script.Pos, string, func())) {
+	script.Inspect(a, func(n script.Node) bool {
+		c, ok := n.(*script.Compare)
+		if !ok {
+			return true
+		}
+		for i, op := range c.Ops {
+			if op != "==" {
+				continue
+			}
+			switch x := c.Operands[i+1].(type) {
+			case *script.String:
+				add(c.Pos, "assertion", func() { x.Value += "x" })
+			default:
+				add(c.Pos, "assertion", func() { c.Operands[i+1] = plusOne(x) })
+			}
+		}
+		return false
+	})
+}
+
+// TestMutations makes one expectation after the other wrong, in each of our
+// scripts, and demands that none of these still passes.
+func TestMutations(t *testing.T) {
+	files := own(t)
+	mutants, survivors, fewest := 0, 0, 1<<30
+	for _, path := range files {
+		src, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		total := len(mutations(parse(t, path, src)))
+		fewest = min(fewest, total)
+		for i := range total {
+			s := parse(t, path, src)
+			m := mutations(s)[i]
+			m.apply()
+			mutants++
+			if res := drill.Run(s, nil); res.Outcome != drill.Fail {
+				survivors++
+				t.Errorf("%s:%v: %s changed, and yet: %s", filepath.Base(path), m.pos, m.name, res.Outcome)
+			}
+		}
+	}
+	t.Logf("%d scripts, %d mutants, at least %d each; %d survivors", len(files), mutants, fewest, survivors)
+}
+
+func parse(t *testing.T, path string, src []byte) *script.Script {
+	t.Helper()
+	s, err := script.Parse(path, string(src), nil)
+	if err != nil {
+		t.Fatal(fmt.Errorf("%s: %w", path, err))
+	}
+	return s
+}
