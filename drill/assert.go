@@ -128,7 +128,8 @@ func (r *run) lookupOn(h *host) script.Lookup {
 		if err == nil {
 			return v, nil
 		}
-		name, so := "", (*socketapi.Socket)(nil)
+		var name string
+		var so *socketapi.Socket
 		switch x := x.(type) {
 		case *script.Name:
 			name = x.Name

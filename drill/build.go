@@ -220,11 +220,10 @@ func (r *run) ipPacket(a addrs, proto uint8, info *script.IPInfo, payload []byte
 		info = &script.IPInfo{}
 	}
 	tos := byte(r.number(info.TOS))
-	switch info.ECN {
-	case script.ECT1, script.ECT0, script.CE:
+	if info.ECN == script.ECT01 {
+		tos |= byte(script.ECT0 - script.ECNNone)
+	} else if info.ECN != script.ECNUnset {
 		tos |= byte(info.ECN - script.ECNNone)
-	case script.ECT01:
-		tos |= 2
 	}
 	ttl := byte(r.exact(info.TTL, 255))
 	more, from := false, 0

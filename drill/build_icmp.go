@@ -65,7 +65,7 @@ func (r *run) quote(h *host, pk *script.Packet, q *script.Quote) []byte {
 		fail(q.Pos, "there is no connection yet for this message to be about")
 	}
 	var b []byte
-	n := 0
+	var n int
 	if q.UDP {
 		n = int(r.number(q.Len))
 		b = make([]byte, header.UDPMinimumSize)

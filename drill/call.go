@@ -49,7 +49,6 @@ type blocked struct {
 	try          try
 	since, until time.Time
 	done         bool
-	res          result
 	timed        bool // until is to be compared
 }
 
@@ -87,17 +86,15 @@ func init() {
 // call makes a call at its time, and waits for it unless the script says that
 // it blocks.
 func (r *run) call(h *host, e *script.Event, c *script.Call) {
-	prev := r.prev
 	from, _ := r.times(e, false)
 	base := from.Add(-e.Time.From) // what Until counts from
 	r.reach(e, from)
-	make, ok := calls[c.Name]
+	start, ok := calls[c.Name]
 	if !ok {
 		unsupported(c.Pos, "%s()", c.Name)
 	}
-	_ = prev
 	b := &blocked{host: h, call: c, since: r.clock.Now(), until: base.Add(c.Until), timed: c.Blocks}
-	b.try = make(&caller{run: r, host: h, Call: c, blocks: true})
+	b.try = start(&caller{run: r, host: h, Call: c, blocks: true})
 	res := b.try()
 	r.settle()
 	if res.err != errAgain { //nolint:errorlint // bare by contract
@@ -156,12 +153,12 @@ func (r *run) returned(b *blocked, res result) {
 			})
 		}
 	}
-	errno, name := r.errnoOf(res.err)
-	if errno != nil {
+	name := errnoOf(res.err)
+	if name != "" {
 		res.n = -1
 	}
 	got := script.Show(res.n)
-	if errno != nil {
+	if name != "" {
 		got += " " + name
 	}
 	want := script.Format(c.Result)
@@ -174,7 +171,7 @@ func (r *run) returned(b *blocked, res result) {
 			want: script.Format(c), got: c.Name + " = " + got, diffs: []string{got},
 		})
 	}
-	if errno != nil {
+	if name != "" {
 		return
 	}
 	for _, o := range res.outs {
@@ -187,18 +184,18 @@ func (r *run) returned(b *blocked, res result) {
 	}
 }
 
-// errnoOf is an error as an errno with its name, nil and "" for none.
-func (r *run) errnoOf(err error) (error, string) {
+// errnoOf is the name of an error's errno, "" for none.
+func errnoOf(err error) string {
 	var e syscall.Errno
 	switch {
 	case err == nil:
-		return nil, ""
+		return ""
 	case errors.As(err, &e):
-		return err, errnoName(e)
+		return errnoName(e)
 	case errors.Is(err, net.ErrClosed):
-		return err, "EBADF"
+		return "EBADF"
 	default:
-		return err, err.Error()
+		return err.Error()
 	}
 }
 

@@ -102,7 +102,7 @@ func (c *caller) recvfrom() try {
 // payload is what a call sends: text, or zeros.
 func (c *caller) text(x script.Expr, n int) []byte {
 	s, _ := x.(*script.String)
-	return c.run.payload(n, s)
+	return c.payload(n, s)
 }
 
 // transmit sends all of a stream's bytes, or one datagram.
@@ -286,7 +286,7 @@ func (c *caller) recvmsg() try {
 func (c *caller) control(x script.Expr, got *socketapi.Control) (outs []output) {
 	list, ok := x.(*script.List)
 	if !ok {
-		if _, any := x.(*script.Ellipsis); any {
+		if _, open := x.(*script.Ellipsis); open {
 			return nil
 		}
 		fail(x.At(), "expected a list of control messages, found %s", script.Format(x))

@@ -214,7 +214,7 @@ func (c *caller) epollWait() try {
 			return result{err: errAgain}
 		}
 		res := result{n: int64(n)}
-		if _, any := c.Args[1].(*script.Ellipsis); n == 1 && !any {
+		if _, open := c.Args[1].(*script.Ellipsis); n == 1 && !open {
 			bits, data := c.epollEvent(c.Args[1])
 			f := events[0].Data.(*file)
 			const mask = socketapi.EventIn | socketapi.EventOut | socketapi.EventErr | socketapi.EventHup | socketapi.EventRdHup

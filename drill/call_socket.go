@@ -54,7 +54,7 @@ func (c *caller) addr(i int, otherwise netip.AddrPort) netip.AddrPort {
 func (c *caller) addrOf(x script.Expr, otherwise netip.AddrPort) netip.AddrPort {
 	st, ok := x.(*script.Struct)
 	if !ok {
-		if _, any := x.(*script.Ellipsis); !any {
+		if _, open := x.(*script.Ellipsis); !open {
 			if n, err := script.EvalInt(x, c.lookup); err == nil && n == 0 {
 				return netip.AddrPort{} // NULL
 			}
@@ -64,7 +64,7 @@ func (c *caller) addrOf(x script.Expr, otherwise netip.AddrPort) netip.AddrPort 
 	}
 	a, port := otherwise.Addr(), otherwise.Port()
 	for _, f := range st.Fields {
-		if _, any := f.Value.(*script.Ellipsis); any {
+		if _, open := f.Value.(*script.Ellipsis); open {
 			continue
 		}
 		v, err := script.Eval(f.Value, c.lookup)
@@ -276,7 +276,7 @@ func (c *caller) name(get func(*socketapi.Socket) (netip.AddrPort, error)) try {
 		if err != nil {
 			return result{err: err}
 		}
-		if _, any := c.Args[1].(*script.Ellipsis); !any {
+		if _, open := c.Args[1].(*script.Ellipsis); !open {
 			if want := c.addr(1, got); want != got {
 				fail(c.Args[1].At(), "%s is %v, want %v", c.Name, got, want)
 			}

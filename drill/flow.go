@@ -21,7 +21,7 @@ type flow struct {
 	// get those on the wire; known once our SYN was seen. remoteISN is the same
 	// of the other side, 0 where the script itself is that.
 	localISN, remoteISN           uint32
-	knowsLocal, knowsRemote       bool
+	knowsLocal                    bool
 	stamps                        map[uint32]uint32 // TS val: the script's to the wire's
 	firstStamp, firstLive         uint32
 	firstAt                       time.Time
@@ -150,7 +150,7 @@ func (r *run) startsFlow(h *host, cur *flow, pk *script.Packet) bool {
 	if !ok || tcp.Flags&(script.SYN|script.ACK|script.RST|script.FIN) != script.SYN || !h.listening() {
 		return false
 	}
-	return cur.over() || cur.synIn && cur.established && uint32(r.number(tcp.Seq)) == cur.irs
+	return cur.over() || cur.synIn && cur.established && r.number(tcp.Seq) == cur.irs
 }
 
 // Ports and addresses that a script does not choose itself.

@@ -25,10 +25,12 @@ func mutations(s *script.Script) (all []mutation) {
 		all = append(all, mutation{name, pos, apply})
 	}
 	value := func(pos script.Pos, name string, v *script.Value) {
-		if v.Kind == script.Exact {
+		switch v.Kind {
+		case script.Exact:
 			add(pos, name, func() { v.Lo++; v.Hi++ })
-		} else if v.Kind == script.Computed {
+		case script.Computed:
 			add(pos, name, func() { v.Expr = &script.Formula{Pos: pos, X: plusOne(v.Expr.X)} })
+		default:
 		}
 	}
 	s.Inspect(func(n script.Node) bool {

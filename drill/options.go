@@ -95,6 +95,7 @@ func (p Profile) tcp() stack.TCPConfig {
 	switch p {
 	case Linux:
 		c.ReceiveBuffer = stack.BufferRange{Min: 2 << 10, Default: 270_000, Max: 15 << 19} // window scale 8
+	case Tapstack:
 	case FreeBSD:
 		c.ReceiveBuffer = stack.BufferRange{Min: 2 << 10, Default: 64 << 10, Max: 1 << 20} // window scale 6
 	}

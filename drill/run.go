@@ -165,11 +165,11 @@ func eachValue(pos script.Pos, spans []*script.Span, lookup script.Lookup, f fun
 			if !f(n) {
 				return false
 			}
-			if next := n + step; (next > n) != (step > 0) {
+			next := n + step
+			if (next > n) != (step > 0) {
 				break // beyond 64 bits
-			} else {
-				n = next
 			}
+			n = next
 		}
 	}
 	return true

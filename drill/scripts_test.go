@@ -3,6 +3,7 @@ package drill_test
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -119,7 +120,7 @@ func countFrames(t *testing.T, file []byte) int {
 		t.Fatal(err)
 	}
 	for n := 0; ; n++ {
-		if _, err := r.Next(); err == io.EOF {
+		if _, err := r.Next(); errors.Is(err, io.EOF) {
 			return n
 		} else if err != nil {
 			t.Fatal(err)
