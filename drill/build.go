@@ -2,6 +2,7 @@ package drill
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 
@@ -11,9 +12,19 @@ import (
 
 // build makes the frame of a packet that the script sends into h.
 func (r *run) build(h *host, pk *script.Packet) []byte {
-	if len(pk.Outer) > 0 {
+	eth, inner := outer(pk)
+	if inner {
 		unsupported(pk.Pos, "packets in packets")
 	}
+	frame := r.body(h, pk)
+	if eth != nil {
+		copy(frame, eth.Dst[:])
+		copy(frame[6:], eth.Src[:])
+	}
+	return frame
+}
+
+func (r *run) body(h *host, pk *script.Packet) []byte {
 	switch b := pk.Body.(type) {
 	case *script.TCP:
 		f := r.flowIn(h, pk, protoTCP)
@@ -23,8 +34,17 @@ func (r *run) build(h *host, pk *script.Packet) []byte {
 		return r.ip(h, f, pk, r.udp(f, b))
 	case *script.ICMP:
 		return r.icmp(h, pk, b)
+	case *script.ARP:
+		return r.arp(h, b)
+	case *script.NDP:
+		return r.ndp(h, b)
+	case *script.Raw:
+		if b.More || slices.Contains(b.Wild, true) {
+			fail(b.Pos, "a frame to be sent needs all of its bytes")
+		}
+		return slices.Clone(b.Data)
 	default:
-		unsupported(pk.Pos, "frames, ARP and NDP")
+		unsupported(pk.Pos, "such packets")
 		return nil
 	}
 }

@@ -111,6 +111,9 @@ func (r *run) call(h *host, e *script.Event, c *script.Call) {
 	}
 	// Not marked as blocking, and yet it does: time passes until it returns.
 	limit := r.clock.Now().Add(patience)
+	if h.wire == nil {
+		limit = r.clock.Now().Add(hostPatience)
+	}
 	for !b.done {
 		if !r.stepOnce(limit) && !b.done {
 			fail(c.Pos, "%s blocks; a call that may has two times: \"0.1...0.2 %s(...)\"", c.Name, c.Name)

@@ -21,10 +21,19 @@ func (r *run) expect(h *host, e *script.Event, pk *script.Packet) {
 	if e.Time.Kind == script.TimeAny {
 		limit = to.Add(longPatience)
 	}
+	queue := &h.sent
+	if !pk.Outbound {
+		queue = &h.reached
+	}
+	if h.wire == nil {
+		// What passed before is of no interest where packets are not the
+		// script's own.
+		r.skip(queue, from.Add(-r.tolerance(from, prev)))
+	}
 	if limit.Before(r.clock.Now()) {
 		limit = r.clock.Now()
 	}
-	x := &expectation{run: r, host: h, event: e, packet: pk, from: from, to: to, limit: limit}
+	x := &expectation{run: r, host: h, queue: queue, event: e, packet: pk, from: from, to: to, limit: limit}
 	p, f := x.next()
 	if p == nil {
 		x.nothing()
@@ -32,7 +41,7 @@ func (r *run) expect(h *host, e *script.Event, pk *script.Packet) {
 	for {
 		x.learn(f, p)
 		p = x.join(f, p)
-		diffs := r.match(h, f, pk, p)
+		diffs := r.match(h, f.seenBy(pk), pk, p)
 		if len(diffs) == 0 {
 			break
 		}
@@ -53,12 +62,22 @@ func (r *run) expect(h *host, e *script.Event, pk *script.Packet) {
 	r.prev, r.prevInbound = r.clock.Now(), false
 }
 
+// skip forgets packets that passed before t.
+func (r *run) skip(queue *[]*packet, t time.Time) {
+	q := *queue
+	for len(q) > 0 && q[0].at.Before(t) {
+		q = q[1:]
+	}
+	*queue = q
+}
+
 // expectation is an outbound packet that is waited for.
 type expectation struct {
 	*run
 	host   *host
 	event  *script.Event
 	packet *script.Packet
+	queue  *[]*packet // what left the host, or reached it
 
 	from, to time.Time // when it is due
 	limit    time.Time // when to give up
@@ -68,9 +87,9 @@ type expectation struct {
 // comes in time.
 func (x *expectation) next() (*packet, *flow) {
 	for {
-		for i, p := range x.host.sent {
+		for i, p := range *x.queue {
 			if f, ok := x.candidate(p); ok {
-				x.host.sent = append(x.host.sent[:i:i], x.host.sent[i+1:]...)
+				*x.queue = append((*x.queue)[:i:i], (*x.queue)[i+1:]...)
 				return p, f
 			}
 		}
@@ -95,11 +114,15 @@ func (x *expectation) candidate(p *packet) (*flow, bool) {
 			return nil, false
 		}
 	case *script.ICMP:
-		return nil, p.icmp != nil
+		return nil, p.icmp != nil && !p.isNDP()
+	case *script.ARP:
+		return nil, p.etherType == etherARP
+	case *script.NDP:
+		return nil, p.isNDP()
 	default:
-		unsupported(pk.Pos, "frames, ARP and NDP")
+		return nil, true
 	}
-	key, _ := p.keyOf(false)
+	key, _ := p.keyOf(!pk.Outbound)
 	f := h.find(key)
 	if pk.Conn != "" {
 		want := h.named(pk.Pos, pk.Conn)
@@ -136,7 +159,7 @@ func (x *expectation) adopt(k flowKey) *flow {
 // learn maps our sequence numbers when our SYN is seen.
 func (x *expectation) learn(f *flow, p *packet) {
 	want, ok := x.packet.Body.(*script.TCP)
-	if !ok || p.tcp.flags&script.SYN == 0 || want.Flags&script.SYN == 0 {
+	if !ok || x.host.wire == nil || p.tcp.flags&script.SYN == 0 || want.Flags&script.SYN == 0 {
 		return
 	}
 	seq := x.resolve(want.Seq)
@@ -162,7 +185,7 @@ func (x *expectation) join(f *flow, p *packet) *packet {
 			return p
 		}
 		if g != f || !joins(p.tcp, q.tcp) || len(p.tcp.data)+len(q.tcp.data) > int(n.Lo) {
-			x.host.sent = append([]*packet{q}, x.host.sent...)
+			*x.queue = append([]*packet{q}, *x.queue...)
 			return p
 		}
 		both, s := *p, *p.tcp
@@ -186,7 +209,7 @@ func joins(a, b *segment) bool {
 // matched remembers what a packet tells of its connection.
 func (x *expectation) matched(f *flow, p *packet) {
 	want, ok := x.packet.Body.(*script.TCP)
-	if !ok {
+	if !ok || !x.packet.Outbound {
 		return
 	}
 	f.finOut = f.finOut || p.tcp.flags&script.FIN != 0
@@ -218,7 +241,7 @@ func (x *expectation) timing(f *flow, p *packet, prev time.Time) {
 	}
 	panic(&stop{
 		pos: x.event.Pos, outcome: Fail, reason: map[bool]string{true: "packet came too early", false: "packet came too late"}[early],
-		want: x.wantText(), got: x.stamped(p.at, describe(f, p, x.packet)),
+		want: x.wantText(), got: x.stamped(p.at, describe(f.seenBy(x.packet), p, x.packet)),
 		diffs: []string{"time " + seconds(p.at.Sub(x.start))},
 	})
 }
@@ -237,16 +260,16 @@ func (x *expectation) text() string { return script.Format(x.packet) }
 func (x *expectation) differs(f *flow, p *packet, diffs []string) {
 	panic(&stop{
 		pos: x.event.Pos, outcome: Fail, reason: "another packet: " + strings.Join(diffs, "; "),
-		want: x.wantText(), got: x.stamped(p.at, describe(f, p, x.packet)), diffs: diffs,
+		want: x.wantText(), got: x.stamped(p.at, describe(f.seenBy(x.packet), p, x.packet)), diffs: diffs,
 	})
 }
 
 func (x *expectation) nothing() {
 	got := "nothing until " + seconds(x.limit.Sub(x.start))
-	if len(x.host.sent) > 0 {
-		p := x.host.sent[0]
+	if len(*x.queue) > 0 {
+		p := (*x.queue)[0]
 		var f *flow
-		if k, ok := p.keyOf(false); ok {
+		if k, ok := p.keyOf(!x.packet.Outbound); ok {
 			f = x.host.find(k)
 		}
 		got += "; of another connection: " + x.stamped(p.at, describe(f, p, nil))
@@ -257,6 +280,9 @@ func (x *expectation) nothing() {
 // expectNothing lets time pass in which no packet may be sent.
 func (r *run) expectNothing(h *host, x *script.ExpectNothing) {
 	limit := r.clock.Now().Add(x.For)
+	if h.wire == nil {
+		r.skip(&h.sent, r.clock.Now())
+	}
 	for {
 		for _, p := range h.sent {
 			if p.tcp == nil && p.udp == nil && p.icmp == nil {

@@ -32,6 +32,15 @@ type flow struct {
 
 func (f *flow) over() bool { return f.reset || f.resetIn || f.finIn && f.finOut }
 
+// seenBy is the flow as the packet's numbers are mapped: those of one that came
+// in are the other side's.
+func (f *flow) seenBy(pk *script.Packet) *flow {
+	if f == nil || pk.Outbound {
+		return f
+	}
+	return &flow{localISN: f.remoteISN, remoteISN: f.localISN}
+}
+
 // key is what a flow is found by.
 type flowKey struct {
 	proto         uint8

@@ -2,6 +2,8 @@ package drill
 
 import (
 	"encoding/binary"
+	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -20,9 +22,9 @@ type host struct {
 	name          string
 	stack         *stack.Stack
 	nic           *stack.NIC
-	wire          *wire
-	capture       *capture.Capture // or nil
-	captureFile   interface{ Close() error }
+	wire          *wire   // to the script; nil where hosts are joined by links
+	links         []*port // otherwise
+	captures      []running
 	mac           net.HardwareAddr
 	local, remote netip.Addr
 	mapped        bool // IPv4 through AF_INET6 sockets
@@ -32,6 +34,7 @@ type host struct {
 	last    *file // the socket that assertions are about
 
 	sent     []*packet // by the stack, and not yet expected
+	reached  []*packet // the same of what came over a link
 	flows    []*flow
 	current  map[uint8]*flow   // by protocol
 	pings    map[uint16]uint16 // identifiers of echo requests: the script's to the wire's
@@ -72,20 +75,42 @@ func (s *seeded) Read(p []byte) (int, error) {
 	return s.r.Read(p)
 }
 
-// newHost makes the only host of a script.
-func (r *run) newHost() *host {
+// newStack makes a host without any device.
+func (r *run) newStack(name string) *host {
 	h := &host{
+		name: name, nextPort: firstRemotePort,
 		files: make(map[int]*file), current: make(map[uint8]*flow), pings: make(map[uint16]uint16),
-		nextPort: firstRemotePort, mac: ourMAC, mapped: r.opts.ip == "ipv4-mapped-ipv6",
 	}
-	s, err := stack.New(&stack.Config{Clock: r.clock, Rand: newSeeded(r.cfg.Seed), TCP: r.opts.tcp})
+	seed := r.cfg.Seed + uint64(len(r.hosts))<<32
+	s, err := stack.New(&stack.Config{Clock: r.clock, Rand: newSeeded(seed), TCP: r.opts.tcp})
 	r.check(err)
 	h.stack = s
 	r.hosts = append(r.hosts, h)
+	return h
+}
+
+// frames reports whether the script has frames of its own, ARP or neighbour
+// discovery. Then nobody else resolves addresses.
+func (r *run) frames() bool {
+	found := false
+	r.script.Inspect(func(n script.Node) bool {
+		switch n.(type) {
+		case *script.ARP, *script.NDP, *script.Raw:
+			found = true
+		}
+		return !found
+	})
+	return found
+}
+
+// newHost makes the only host of a script.
+func (r *run) newHost() *host {
+	h := r.newStack("")
+	h.mac, h.mapped = ourMAC, r.opts.ip == "ipv4-mapped-ipv6"
 	h.wire = newWire("wire", r.opts.mtu, r.clock.Now)
 	var dev tap.Device = h.wire
 	if r.cfg.Capture != nil {
-		dev = r.startCapture(h)
+		dev = r.startCapture(h, h.wire)
 	}
 	nic := &stack.NICConfig{HardwareAddr: ourMAC}
 	gateway := gateway4
@@ -98,9 +123,12 @@ func (r *run) newHost() *host {
 		nic.Addresses = []netip.Prefix{local4}
 		nic.Routes = []stack.Route{{Dst: netip.PrefixFrom(netip.IPv4Unspecified(), 0), Via: gateway4}}
 	}
-	h.nic, err = s.AddNIC(dev, nic)
+	var err error
+	h.nic, err = h.stack.AddNIC(dev, nic)
 	r.check(err)
-	r.check(h.nic.AddNeighbour(gateway, peerMAC))
+	if !r.frames() {
+		r.check(h.nic.AddNeighbour(gateway, peerMAC))
+	}
 	h.wire.settle()
 	for _, c := range r.script.Conns {
 		h.declare(c)
@@ -108,17 +136,27 @@ func (r *run) newHost() *host {
 	return h
 }
 
+// running is a capture that runs, with its file.
+type running struct {
+	*capture.Capture
+	file io.Closer
+}
+
 // startCapture puts a capture between the wire and the stack.
-func (r *run) startCapture(h *host) tap.Device {
-	out, err := r.cfg.Capture(h.name)
+func (r *run) startCapture(h *host, w *wire) tap.Device {
+	name := h.name
+	if n := len(h.captures); n > 0 {
+		name = fmt.Sprintf("%s%d", name, n+1)
+	}
+	out, err := r.cfg.Capture(name)
 	r.check(err)
-	dev := capture.Wrap(h.wire)
+	dev := capture.Wrap(w)
 	c, err := dev.Start(out, &capture.Config{Now: r.clock.Now})
 	if err != nil {
 		_ = out.Close()
 	}
 	r.check(err)
-	h.capture, h.captureFile = c, out
+	h.captures = append(h.captures, running{c, out})
 	return dev
 }
 
@@ -143,14 +181,13 @@ func (h *host) declare(c *script.Conn) {
 
 // close ends the stack and everything on it.
 func (h *host) close() {
-	if h.capture != nil {
+	for _, c := range h.captures {
 		// First: what the end of the stack does to its connections is not the
 		// script's.
-		_, _ = h.capture.Stop()
-		_ = h.captureFile.Close()
+		_, _ = c.Stop()
+		_ = c.file.Close()
 	}
 	_ = h.stack.Close()
-	_ = h.wire.Close()
 }
 
 // listening reports whether the script has a listener on h.

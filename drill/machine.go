@@ -39,8 +39,15 @@ func (r *run) settle() {
 func (r *run) quiesce() {
 	for _, h := range r.hosts {
 		h.stack.Quiesce()
-		for _, f := range h.wire.take() {
-			h.sent = append(h.sent, dissect(f))
+	}
+	for _, h := range r.hosts {
+		if h.wire != nil {
+			for _, f := range h.wire.take() {
+				h.sent = append(h.sent, dissect(f))
+			}
+		}
+		for _, p := range h.links {
+			p.forward()
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 // flags, numbers and options, of which the script writes all.
 func (r *run) match(h *host, f *flow, pk *script.Packet, p *packet) []string {
 	d := &differ{r: r}
+	d.ethernet(pk, p)
 	if p.bad != "" {
 		d.add("%s", p.bad)
 	}
@@ -26,6 +27,12 @@ func (r *run) match(h *host, f *flow, pk *script.Packet, p *packet) []string {
 		d.payload(b.Payload, p.udp.data)
 	case *script.ICMP:
 		d.icmp(h, b, p)
+	case *script.ARP:
+		d.arp(b, p)
+	case *script.NDP:
+		d.ndp(b, p)
+	case *script.Raw:
+		d.raw(b, p)
 	}
 	return d.diffs
 }

@@ -192,7 +192,11 @@ func runOnce(s *script.Script, c Config, vars map[string]any, deadline time.Time
 	}()
 	r.opts = r.readOptions()
 	r.consts = constants(c.Profile)
-	r.newHost()
+	if len(s.Hosts) > 0 {
+		r.newHosts()
+	} else {
+		r.newHost()
+	}
 	r.events(s.Events)
 	r.end()
 	return res
@@ -236,7 +240,7 @@ func (r *run) events(events []*script.Event) {
 		h := r.hostOf(e)
 		switch a := e.Action.(type) {
 		case *script.Packet:
-			if a.Outbound {
+			if a.Outbound || h.wire == nil {
 				r.expect(h, e, a)
 			} else {
 				r.send(h, e, a)
@@ -275,8 +279,17 @@ func (r *run) loop(f *script.For) {
 }
 
 func (r *run) hostOf(e *script.Event) *host {
-	if len(r.script.Hosts) > 0 || e.Host != "" {
-		unsupported(e.Pos, "several hosts")
+	if len(r.script.Hosts) == 0 {
+		return r.hosts[0]
+	}
+	for _, h := range r.hosts {
+		if h.name == e.Host {
+			return h
+		}
+	}
+	switch e.Action.(type) {
+	case *script.Call, *script.Packet:
+		fail(e.Pos, "which host? This script has several: write its name and a colon in front")
 	}
 	return r.hosts[0]
 }
@@ -301,7 +314,7 @@ func (r *run) end() {
 				fail(b.call.Pos, "%s has not returned", b.call.Name)
 			}
 		}
-		if r.cfg.Mode&StrictEnd != 0 {
+		if r.cfg.Mode&StrictEnd != 0 && h.wire != nil {
 			r.strictEnd(h)
 		}
 	}
