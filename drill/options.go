@@ -34,6 +34,7 @@ func (r *run) readOptions() options {
 		r.option(&o, opt)
 	}
 	if r.cfg.IP != "" {
+		r.otherVersion(o.ip)
 		o.ip = r.cfg.IP
 	}
 	if o.ip != "ipv4" && o.ip != "ipv6" && o.ip != "ipv4-mapped-ipv6" {
@@ -54,6 +55,18 @@ func (r *run) readOptions() options {
 		r.configure(&o.tcp, sh)
 	}
 	return o
+}
+
+// otherVersion ends a script that cannot be run over another version of IP than
+// the one it was written for.
+func (r *run) otherVersion(written string) {
+	if (r.cfg.IP == "ipv6") == (written == "ipv6") {
+		return
+	}
+	_, explicit := r.script.Option("ip_version")
+	if r.frames() || explicit && len(r.script.Hosts) == 0 && r.cfg.IP != written {
+		unsupported(r.pos, "this script over %s: it was written for %s", r.cfg.IP, written)
+	}
 }
 
 func (r *run) option(o *options, opt *script.Option) {
