@@ -187,6 +187,15 @@ func (h *host) close() {
 		_, _ = c.Stop()
 		_ = c.file.Close()
 	}
+	// Then the descriptors, as when a process ends: a socket whose connection
+	// is over keeps what nobody has read.
+	for _, f := range h.files {
+		if f.so != nil {
+			_ = f.so.Close()
+		} else {
+			_ = f.epoll.poller.Close()
+		}
+	}
 	_ = h.stack.Close()
 }
 

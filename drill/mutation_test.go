@@ -41,9 +41,13 @@ func mutations(s *script.Script) (all []mutation) {
 				return true
 			}
 			if n.Time.Kind != script.TimeAny && n.Time.Kind != script.TimeNone {
-				add(n.Pos, "time", func() {
+				add(n.Pos, "time, late", func() {
 					late := n.Time.From/2 + time.Second
 					n.Time.From, n.Time.To = n.Time.From+late, n.Time.To+late
+				})
+				add(n.Pos, "time, early", func() {
+					early := n.Time.From/2 + time.Second
+					n.Time.From, n.Time.To = n.Time.From-early, n.Time.To-early
 				})
 			}
 			mutatePacket(pk, add, value)
@@ -65,9 +69,9 @@ func plusOne(x script.Expr) script.Expr {
 func mutatePacket(pk *script.Packet, add func(script.Pos, string, func()), value func(script.Pos, string, *script.Value)) {
 	switch b := pk.Body.(type) {
 	case *script.TCP:
-		add(b.Pos, "flag FIN", func() { b.Flags ^= script.FIN })
-		add(b.Pos, "flag PSH", func() { b.Flags ^= script.PSH })
-		add(b.Pos, "flag ACK", func() { b.Flags ^= script.ACK })
+		for bit := script.FIN; bit <= script.AE; bit <<= 1 {
+			add(b.Pos, "flag "+bit.String(), func() { b.Flags ^= bit })
+		}
 		if b.Seq.Kind == script.Exact && b.Flags&script.SYN == 0 {
 			// The number of our SYN is what all others are relative to.
 			add(b.Pos, "seq", func() { b.Seq.Lo++; b.End.Lo++ })
@@ -96,9 +100,31 @@ func mutatePacket(pk *script.Packet, add func(script.Pos, string, func()), value
 		}
 	case *script.UDP:
 		value(b.Pos, "length", &b.Len)
+		add(b.Pos, "protocol", func() { pk.Body = &script.ICMP{Pos: b.Pos, Type: "echo_reply"} })
 	case *script.ICMP:
 		value(b.Pos, "length", &b.Len)
 		value(b.Pos, "seq", &b.Seq)
+		add(b.Pos, "type", func() { b.Type = "type_200" })
+		add(b.Pos, "code", func() { b.Code = "code_99" })
+		add(b.Pos, "protocol", func() { pk.Body = &script.UDP{Pos: b.Pos} })
+	case *script.ARP:
+		add(b.Pos, "target", func() { b.Target = b.Target.Next() })
+		add(b.Pos, "operation", func() { b.Reply = !b.Reply; b.Tell = b.Target })
+		if b.MAC != nil {
+			add(b.Pos, "address", func() { b.MAC[5]++ })
+		} else {
+			add(b.Pos, "tell", func() { b.Tell = b.Tell.Next() })
+		}
+	case *script.NDP:
+		add(b.Pos, "target", func() { b.Target = b.Target.Next() })
+		add(b.Pos, "address", func() { b.MAC[5]++ })
+		add(b.Pos, "kind", func() { b.Advert = !b.Advert })
+		add(b.Pos, "router", func() { b.Router = !b.Router })
+		add(b.Pos, "solicited", func() { b.Solicited = !b.Solicited })
+	case *script.Raw:
+		for i := range b.Data {
+			add(b.Pos, "byte", func() { b.Data[i]++ })
+		}
 	}
 }
 
@@ -106,6 +132,7 @@ func mutateCall(c *script.Call, add func(script.Pos, string, func())) {
 	switch n := c.Result.(type) {
 	case *script.Number:
 		add(c.Pos, "result", func() { n.Int++ })
+		add(c.Pos, "result down", func() { n.Int -= 2 })
 	case *script.Binary, *script.Name:
 		add(c.Pos, "result", func() { c.Result = plusOne(n) })
 	}
