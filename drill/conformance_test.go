@@ -26,14 +26,9 @@ func TestConformance(t *testing.T) {
 	}
 	counts := make(map[string]*[3]int)
 	reasons := make(map[string][]string)
-	err = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
-		if err != nil || filepath.Ext(path) != ".pkt" {
-			return err
-		}
-		cfg := &drill.Config{Mode: mode}
-		if strings.Contains(path, "freebsd") {
-			cfg.Profile = drill.FreeBSD
-		}
+	for _, path := range conformance(t) {
+		cfg := profileOf(path)
+		cfg.Mode = mode
 		res := drill.RunFile(path, cfg)
 		folder := strings.TrimPrefix(filepath.Dir(path), dir+"/")
 		if counts[folder] == nil {
@@ -44,10 +39,6 @@ func TestConformance(t *testing.T) {
 			key := fmt.Sprint(res.Outcome, ": ", res.Reason)
 			reasons[key] = append(reasons[key], strings.TrimPrefix(res.String(), dir+"/"))
 		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 	var total [3]int
 	for _, f := range sorted(counts) {
@@ -60,6 +51,34 @@ func TestConformance(t *testing.T) {
 		t.Logf("%d x %s\n   %s", len(reasons[k]), k, strings.Join(reasons[k], "\n   "))
 	}
 	t.Logf("pass %d, fail %d, unsupported %d", total[0], total[1], total[2])
+}
+
+// conformance lists the scripts below the directory that the environment names.
+func conformance(t *testing.T) (files []string) {
+	t.Helper()
+	dir := os.Getenv("CONFORMANCE")
+	if dir == "" {
+		return nil
+	}
+	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err == nil && filepath.Ext(path) == ".pkt" {
+			files = append(files, path)
+		}
+		return err
+	})
+	if err != nil || len(files) == 0 {
+		t.Fatal("no scripts in", dir, err)
+	}
+	return files
+}
+
+// profileOf is how the scripts of a folder are run.
+func profileOf(path string) *drill.Config {
+	cfg := &drill.Config{}
+	if strings.Contains(path, "freebsd") {
+		cfg.Profile = drill.FreeBSD
+	}
+	return cfg
 }
 
 func sorted[V any](m map[string]V) []string {
