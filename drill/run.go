@@ -102,7 +102,10 @@ func runAll(s *script.Script, c Config) *Result {
 		if res = one; one.Outcome != Pass && len(vars) > 0 {
 			res.Reason = fmt.Sprintf("%s (with %s)", one.Reason, showVars(s, vars))
 		}
-		return one.Outcome == Pass
+		if one.Outcome == Pass && time.Since(begun) > c.WallLimit {
+			res.Outcome, res.Reason = Fail, fmt.Sprintf("all values of the parameters take longer than %v", c.WallLimit)
+		}
+		return res.Outcome == Pass
 	}, res)
 	res.Wall = time.Since(begun)
 	return res
