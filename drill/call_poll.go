@@ -129,12 +129,15 @@ func (c *caller) epollEvent(x script.Expr) (events, data script.Expr) {
 	if !ok {
 		fail(x.At(), "expected {events=, fd=}, found %s", script.Format(x))
 	}
+	if events = st.Field("events"); events == nil {
+		fail(st.Pos, "expected {events=, fd=}, found %s", script.Format(x))
+	}
 	for _, name := range []string{"fd", "ptr", "u32", "u64", "data"} {
 		if data = st.Field(name); data != nil {
 			break
 		}
 	}
-	return st.Field("events"), data
+	return events, data
 }
 
 func (c *caller) epollCtl() try {

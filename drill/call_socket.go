@@ -299,6 +299,7 @@ func (c *caller) ioctl() try {
 		case "SIOCOUTQNSD":
 			n = snd.Unsent
 		case "FIONBIO":
+			c.want(3, 3)
 			f, _ := c.file(0)
 			list, ok := c.Args[2].(*script.List)
 			if !ok || len(list.Elems) != 1 {

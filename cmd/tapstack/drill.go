@@ -60,7 +60,6 @@ Exit status: 0 if every script passed, 1 if not, 2 for a mistake in the command.
 	c.Flags().Uint64Var(&f.seed, "seed", 0, "what all randomness of the stacks comes from")
 	c.Flags().BoolVar(&f.asJSON, "json", false, "print the results as JSON and nothing else")
 	c.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "tell of every script, and show what it prints")
-	c.MarkFlagsMutuallyExclusive("ipv4", "ipv6")
 	return c
 }
 
@@ -73,6 +72,9 @@ func (f *drillFlags) suite(paths []string) (*drill.Suite, error) {
 	profile, err := drill.ParseProfile(f.profile)
 	if err != nil {
 		return nil, &usageError{fmt.Errorf("--profile: %w", err)}
+	}
+	if f.ipv4 && f.ipv6 {
+		return nil, &usageError{errors.New("--ipv4 and --ipv6: give one of them")}
 	}
 	if f.jobs < 0 {
 		return nil, &usageError{fmt.Errorf("--jobs %d: want 1 or more", f.jobs)}
