@@ -168,7 +168,7 @@ func (r *run) returned(b *blocked, res result) {
 	if c.Errno != "" {
 		want += " " + c.Errno
 	}
-	if !r.matches(c.Result, res.n) || !sameErrno(c.Errno, name, r.isAny(c.Result)) {
+	if !r.matches(c.Result, res.n) || !sameErrno(c.Errno, name) {
 		panic(&stop{
 			pos: c.Pos, outcome: Fail, reason: c.Name + " returned " + got + ", want " + want,
 			want: script.Format(c), got: c.Name + " = " + got, diffs: []string{got},
@@ -202,20 +202,15 @@ func errnoOf(err error) string {
 	}
 }
 
-// sameErrno compares names; EWOULDBLOCK is EAGAIN. anyResult is a result of
-// "*" or a range, which needs no name.
-func sameErrno(want, got string, anyResult bool) bool {
+// sameErrno compares names; EWOULDBLOCK is EAGAIN. A result of -1 alone is any
+// error.
+func sameErrno(want, got string) bool {
 	if want == "" {
-		return got == "" || anyResult
+		return true
 	}
 	w, wok := errnos[want]
 	g, gok := errnos[got]
 	return want == got || wok && gok && w == g
-}
-
-func (r *run) isAny(x script.Expr) bool {
-	_, ok := x.(*script.Any)
-	return ok
 }
 
 // matches compares a value with what the script has written in its place.

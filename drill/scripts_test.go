@@ -95,10 +95,13 @@ for N in 1..24 step 2 {
 func TestDeterminism(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	var want [32]byte
-	frames := 0
+	frames, runs := 0, *repeat
+	if raceEnabled {
+		runs = min(runs, 3)
+	}
 	for _, n := range []int{1, 2, 8} {
 		runtime.GOMAXPROCS(n)
-		for i := range *repeat {
+		for i := range runs {
 			var file memory
 			res := drill.RunText("racy", racy, &drill.Config{
 				Seed: 7, Capture: func(string) (io.WriteCloser, error) { return &file, nil },
