@@ -163,6 +163,10 @@ func (x *expectation) learn(f *flow, p *packet) {
 		return
 	}
 	seq := x.resolve(want.Seq)
+	if f.finIn && f.finOut {
+		// A new connection in the place of one that is in TIME-WAIT.
+		f.knowsLocal, f.finIn, f.finOut, f.established = false, false, false, false
+	}
 	if !f.knowsLocal && seq.Kind == script.Exact {
 		f.localISN, f.knowsLocal = p.tcp.seq-seq.Lo, true
 	}

@@ -30,8 +30,6 @@ type flow struct {
 	finIn, finOut, reset, resetIn bool
 }
 
-func (f *flow) over() bool { return f.reset || f.resetIn || f.finIn && f.finOut }
-
 // seenBy is the flow as the packet's numbers are mapped: those of one that came
 // in are the other side's.
 func (f *flow) seenBy(pk *script.Packet) *flow {
@@ -152,14 +150,16 @@ func (r *run) flowIn(h *host, pk *script.Packet, proto uint8) *flow {
 }
 
 // startsFlow reports whether a packet begins another connection than the
-// current one: a SYN for a listener, where the current connection is over, or
-// was opened by the same SYN and is established.
+// current one: a SYN for a listener, where the current connection was reset, or
+// is established or closed and began with the same number. (Another number is
+// an attempt on the current one, which may be in TIME-WAIT.)
 func (r *run) startsFlow(h *host, cur *flow, pk *script.Packet) bool {
 	tcp, ok := pk.Body.(*script.TCP)
 	if !ok || tcp.Flags&(script.SYN|script.ACK|script.RST|script.FIN) != script.SYN || !h.listening() {
 		return false
 	}
-	return cur.over() || cur.synIn && cur.established && r.number(tcp.Seq) == cur.irs
+	same := cur.synIn && r.number(tcp.Seq) == cur.irs
+	return cur.reset || cur.resetIn || same && (cur.established || cur.finIn && cur.finOut)
 }
 
 // Ports and addresses that a script does not choose itself.
