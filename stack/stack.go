@@ -150,9 +150,8 @@ func (s *Stack) Netstack() *netstack.Stack { return s.ns }
 // is given next.
 //
 // One frame at a time, because how many ACKs leave depends on how segments were
-// batched. Connections of the stack with itself are not covered: what one
-// processor hands to another may arrive when that one is through. After Close
-// it does nothing.
+// batched. Connections of the stack with itself are not covered: they may pass
+// segments to and fro for ever. After Close it does nothing.
 func (s *Stack) Quiesce() {
 	s.quiesce.Lock()
 	defer s.quiesce.Unlock()
@@ -160,10 +159,18 @@ func (s *Stack) Quiesce() {
 	case <-s.done:
 		// gVisor's processors may be gone, and Pause would wait for ever.
 	default:
-		s.ns.Pause()
-		s.ns.Resume()
+		for range handovers + 1 {
+			s.ns.Pause()
+			s.ns.Resume()
+		}
 	}
 }
+
+// handovers is how often a segment may be passed from one of gVisor's
+// processors to another, which may have paused already: from an endpoint that
+// is closed, or in TIME-WAIT, to the listener, and from there to a connection
+// that came about meanwhile.
+const handovers = 3
 
 // Close resets every connection, closes every device and waits until no
 // goroutine of the stack is left. It may be called more than once and by
