@@ -145,6 +145,10 @@ func (so *Socket) open(s *stack.Stack, k kind, f family) error {
 func (so *Socket) own(s *stack.Stack, ep tcpip.Endpoint, q *waiter.Queue, k kind, v6 bool) {
 	so.stack, so.ep, so.queue, so.kind, so.v6 = s, ep, q, k, v6
 	so.users.Store(1)
+	if k == stream {
+		// gVisor begins without Nagle's algorithm, on accepted sockets too.
+		ep.SocketOptions().SetDelayOption(true)
+	}
 }
 
 // Socket is so itself: a Socket is [Pollable].

@@ -32,8 +32,9 @@ func (so *Socket) Bind(local netip.AddrPort) error {
 }
 
 // Listen makes the socket accept connections, like listen(2). backlog bounds
-// the connections that wait for Accept; 0 and less is 1, and more than Linux's
-// somaxconn is somaxconn. On a socket that listens already it changes the
+// the handshakes under way, beyond which SYN cookies do without SACK and window
+// scale; as on Linux, one connection more than that may wait for Accept. 0 and
+// less is 1, and more than Linux's somaxconn is somaxconn. On a socket that listens already it changes the
 // backlog.
 //
 // Errors: EADDRINUSE if somebody else listens there, as on Linux also when
@@ -55,7 +56,9 @@ func (so *Socket) Listen(backlog int) error {
 			return so.errno(err)
 		}
 	}
-	if err := so.ep.Listen(min(max(backlog, 1), somaxconn)); err != nil {
+	// gVisor wants the queue's length, of which it leaves the handshakes one less
+	// (Endpoint.handleListenSegment).
+	if err := so.ep.Listen(min(max(backlog, 1), somaxconn) + 1); err != nil {
 		return so.errno(err)
 	}
 	// Last, so that of two that listen at the same time at least one sees the

@@ -57,6 +57,11 @@ type TCPConfig struct {
 
 	// MinRTO and MaxRTO bound the retransmission timeout: 200 ms and 120 s.
 	MinRTO, MaxRTO time.Duration
+
+	// InvalidRateLimit is the shortest time between two ACKs that answer
+	// unacceptable segments of one connection, 500 ms by default; less than 0
+	// answers all (net.ipv4.tcp_invalid_ratelimit).
+	InvalidRateLimit time.Duration
 }
 
 // BufferRange is a buffer's smallest, preset and largest size in payload bytes:
@@ -136,6 +141,9 @@ func (c TCPConfig) withDefaults() (TCPConfig, error) {
 		if *d.v == 0 {
 			*d.v = d.def
 		}
+	}
+	if c.InvalidRateLimit == 0 {
+		c.InvalidRateLimit = 500 * time.Millisecond
 	}
 	if c.MinRTO > c.MaxRTO {
 		return c, fmt.Errorf("smallest RTO %v is above the largest, %v", c.MinRTO, c.MaxRTO)

@@ -173,6 +173,18 @@ func (n *NIC) AddRoute(r Route) error {
 	return nil
 }
 
+// AddNeighbour enters a neighbour by hand: neither ARP nor NDP will ask for it.
+func (n *NIC) AddNeighbour(a netip.Addr, hw net.HardwareAddr) error {
+	if !a.IsValid() || len(hw) != 6 {
+		return fmt.Errorf("neighbour %v at %v: want an address and six bytes", a, hw)
+	}
+	err := n.s.ns.AddStaticNeighbor(n.id, protocolOf(a), tcpip.AddrFromSlice(a.AsSlice()), tcpip.LinkAddress(hw))
+	if err != nil {
+		return fmt.Errorf("neighbour %v: %w", a, Errno(err))
+	}
+	return nil
+}
+
 // Neighbour is one entry of the neighbour table: ARP for IPv4, NDP for IPv6.
 type Neighbour struct {
 	Addr         netip.Addr

@@ -30,6 +30,8 @@ type Stack struct {
 	noSACK  bool  // the configuration has it off for good
 	err     error // why done was closed
 
+	quiesce sync.Mutex // held by Quiesce, and while gVisor's stack is closed
+
 	ending  sync.Once     // the teardown, whoever starts it
 	done    chan struct{} // closed when the stack begins to end
 	drained chan struct{} // closed when the teardown is complete
@@ -147,6 +149,36 @@ func (s *Stack) Clock() tcpip.Clock { return s.clock }
 // does not offer. It is valid until Close.
 func (s *Stack) Netstack() *netstack.Stack { return s.ns }
 
+// Quiesce returns when all TCP segments that have been delivered so far are
+// processed. Everything else that a frame, a timer or a call sets off happens
+// on the goroutine that brings it. So whoever delivers one frame at a time,
+// and lets time pass by a [VirtualClock], knows after each Quiesce that nothing
+// is in flight inside: what the stack does next depends on nothing but what it
+// is given next.
+//
+// One frame at a time, because how many ACKs leave depends on how segments were
+// batched. Connections of the stack with itself are not covered: they may pass
+// segments to and fro for ever. After Close it does nothing.
+func (s *Stack) Quiesce() {
+	s.quiesce.Lock()
+	defer s.quiesce.Unlock()
+	select {
+	case <-s.done:
+		// gVisor's processors may be gone, and Pause would wait for ever.
+	default:
+		for range handovers + 1 {
+			s.ns.Pause()
+			s.ns.Resume()
+		}
+	}
+}
+
+// handovers is how often a segment may be passed from one of gVisor's
+// processors to another, which may have paused already: from an endpoint that
+// is closed, or in TIME-WAIT, to the listener, and from there to a connection
+// that came about meanwhile.
+const handovers = 3
+
 // Close resets every connection, closes every device and waits until no
 // goroutine of the stack is left. It may be called more than once and by
 // anyone; every call returns when the stack is gone. It does not wait for sent
@@ -176,7 +208,9 @@ func (s *Stack) end(reason error) {
 // the link's readers while holding the stack's lock.
 func (s *Stack) teardown(nics []*NIC) {
 	defer close(s.drained)
+	s.quiesce.Lock() // Quiesce sees done closed after this
 	s.ns.Close()
+	s.quiesce.Unlock()
 	for _, ep := range s.ns.CleanupEndpoints() {
 		ep.Abort()
 	}

@@ -29,6 +29,7 @@ func TestTCPSettingsAreInForce(t *testing.T) {
 			FinWait2:          60 * time.Second,
 			MinRTO:            200 * time.Millisecond,
 			MaxRTO:            120 * time.Second,
+			InvalidRateLimit:  500 * time.Millisecond,
 		}
 		if got := s.TCP(); got != want {
 			t.Errorf("in force:\n%+v\nwant:\n%+v", got, want)
@@ -46,6 +47,7 @@ func TestTCPSettingsAreInForce(t *testing.T) {
 			FinWait2:          2 * time.Second,
 			MinRTO:            time.Second,
 			MaxRTO:            3 * time.Second,
+			InvalidRateLimit:  -1,
 		}
 		s, err := stack.New(&stack.Config{TCP: want})
 		if err != nil {

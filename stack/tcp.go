@@ -7,6 +7,7 @@ import (
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
+	netstack "gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 )
 
@@ -47,6 +48,9 @@ func (s *Stack) setTCP(c TCPConfig) error {
 		if err := s.ns.SetTransportProtocolOption(tcp.ProtocolNumber, o.opt); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", o.name, Errno(err)))
 		}
+	}
+	if err := s.ns.SetOption(netstack.TCPInvalidRateLimitOption(max(c.InvalidRateLimit, 0))); err != nil {
+		errs = append(errs, fmt.Errorf("answers to unacceptable segments: %w", Errno(err)))
 	}
 	return errors.Join(errs...)
 }
@@ -103,7 +107,13 @@ func (s *Stack) TCP() TCPConfig {
 		// each of these.
 		_ = s.ns.TransportProtocolOption(tcp.ProtocolNumber, opt)
 	}
+	var invalid netstack.TCPInvalidRateLimitOption
+	_ = s.ns.Option(&invalid)
+	if invalid == 0 {
+		invalid = -1 // as Config has it
+	}
 	return TCPConfig{
+		InvalidRateLimit:  time.Duration(invalid),
 		CongestionControl: string(cc),
 		SendBuffer:        BufferRange(snd),
 		ReceiveBuffer:     BufferRange(rcv).times(1, receiveMemory),
