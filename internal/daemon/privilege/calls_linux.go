@@ -21,7 +21,7 @@ func allowed(pid int) []group {
 			"sched_yield", "accept4", "splice", "sendfile", "clock_gettime", "clock_nanosleep", "gettimeofday",
 		}},
 		{why: "memory. Nothing new may be executable: Go makes no code at run time",
-			calls: []string{"munmap", "madvise", "mincore"},
+			calls: []string{"munmap", "madvise"},
 			conditional: []conditional{
 				when("mmap", all(notSet(2, unix.PROT_EXEC))),
 				when("mprotect", all(notSet(2, unix.PROT_EXEC))),
