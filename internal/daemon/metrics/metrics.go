@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"net/http"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -100,9 +101,15 @@ func New(cfg Config) *Metrics {
 	return m
 }
 
-// Reads are the files, besides /proc/self, that a scrape opens: for those who
-// limit what this process may read.
-func Reads() []string { return []string{"/proc/stat"} }
+// Reads are the files, besides /proc/self, that scrapes and profiles open: for
+// those who limit what this process may read.
+func Reads() []string {
+	files := []string{"/proc/stat"} // when the machine started
+	if self, err := os.Executable(); err == nil {
+		files = append(files, self) // its build ID is in every profile
+	}
+	return files
+}
 
 // Handler answers GET with all metrics, in the format that is asked for.
 func (m *Metrics) Handler() http.Handler {

@@ -63,6 +63,7 @@ func allowed(pid int) []group {
 		{why: "about this process and machine",
 			calls: []string{
 				"getrandom", "uname", "getuid", "geteuid", "getgid", "getegid", "getgroups", "getrlimit", "getrusage", "sysinfo",
+				"statfs", // is /proc one? (procfs, of Prometheus)
 			},
 			conditional: []conditional{
 				// Its own limits, to be read.

@@ -110,6 +110,10 @@ func (r *Report) rule(rules []landlock.Rule, path string, file, dir landlock.Acc
 		r.note("Landlock: %s does not exist and can not be opened later either", path)
 		return rules, nil
 	}
+	if errors.Is(err, fs.ErrPermission) {
+		r.note("Landlock: %s can not be reached by this user, with or without a rule", path)
+		return rules, nil
+	}
 	if err != nil {
 		return rules, fmt.Errorf("landlock: %w", err)
 	}

@@ -9,10 +9,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"tapstack/internal/daemon/metrics"
+	"tapstack/internal/netns"
 	"tapstack/internal/netns/netnstest"
 	"tapstack/tap/capture"
 )
@@ -116,76 +119,66 @@ func TestFiles(t *testing.T) {
 	bound.end()
 }
 
+// notifySocket is an abstract name, of the namespace.
+const notifySocket = "@tapstack-privilege-test"
+
+// A path that the new user can not get to is no reason to stay root.
+func TestPathOutOfReach(t *testing.T) {
+	needUsers(t)
+	dir := room(t)
+	if err := os.MkdirAll(dir+"/closed/file", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, netnstest.Need(t), childConfig{Drop: &Config{User: other, Read: []string{dir + "/closed/file"}}})
+	if r := p.report(); r.LandlockABI > 0 && !strings.Contains(fmt.Sprint(r.Notes), "/closed/file") {
+		t.Errorf("report: %+v", r)
+	}
+	p.end()
+}
+
 func TestWorkGoesOn(t *testing.T) {
 	needUsers(t)
 	ns, dir := netnstest.Need(t), room(t)
-	p := start(t, ns, childConfig{Work: dir, Drop: &Config{User: other, Read: []string{dir + "/shared"}}})
-	p.report()
+	var manager *net.UnixConn
+	err := ns.Do(func() (err error) {
+		manager, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: notifySocket, Net: "unixgram"})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer manager.Close()
+	p := start(t, ns, childConfig{Work: dir, Drop: &Config{
+		User: other, Read: append(metrics.Reads(), dir+"/shared"),
+	}}, func(cmd *exec.Cmd) { cmd.Env = append(cmd.Env, "NOTIFY_SOCKET="+notifySocket) })
+	r := p.report()
 	for _, at := range []string{"127.0.0.1:9007", addrPort(fastOurs), addrPort(plainOurs)} {
 		t.Run(at, func(t *testing.T) { echo(t, ns.DialContext, "tcp", at) })
 	}
 	t.Run("unix", func(t *testing.T) {
 		echo(t, new(net.Dialer).DialContext, "unix", dir+"/control.sock")
 	})
-	t.Run("dial the host", func(t *testing.T) {
-		l, err := ns.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		go func() {
-			if c, err := l.Accept(); err == nil {
-				_, _ = io.Copy(c, c)
-				c.Close()
-			}
-		}()
-		if got := p.must("dial", "tcp", l.Addr().String()); got != "hello" {
-			t.Errorf("%q came back", got)
-		}
-	})
+	t.Run("dial the host", func(t *testing.T) { dialsHost(t, ns, p) })
 	t.Run("listen", func(t *testing.T) { p.must("listen", "127.0.0.1:0") })
-	t.Run("news of the link", func(t *testing.T) {
-		if err := ns.Do(func() error { return setMTU("watched0", 1400) }); err != nil {
-			t.Fatal(err)
-		}
-		if got := p.must("news", "1400"); got != "1400" {
-			t.Errorf("MTU %s", got)
-		}
-		if got := p.must("look"); got != "1400" {
-			t.Errorf("MTU %s", got)
-		}
-	})
+	t.Run("news of the link", func(t *testing.T) { hearsNews(t, ns, p) })
 	t.Run("runtime", func(t *testing.T) { p.must("runtime") })
 	t.Run("profile", func(t *testing.T) {
 		if p.must("profile") == "0" {
 			t.Error("an empty profile")
 		}
 	})
+	t.Run("metrics", func(t *testing.T) { showsMetrics(t, p) })
+	t.Run("service manager", func(t *testing.T) { tellsManager(t, p, manager, r.LandlockABI) })
+	t.Run("claim", func(t *testing.T) { p.must("release") })
 	t.Run("configuration again", func(t *testing.T) {
 		if got := p.must("read", dir+"/shared/file"); got != "content" {
 			t.Errorf("%q", got)
 		}
 	})
-	t.Run("capture", func(t *testing.T) {
-		if p.must("capture") == "0" {
-			t.Error("no frames captured")
-		}
-		f, err := os.Open(dir + "/capture.pcapng")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer f.Close()
-		r, err := capture.Open(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := r.Next(); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Run("capture", func(t *testing.T) { captures(t, p, dir) })
 	t.Run("needs privilege", func(t *testing.T) { needs(t, p) })
 	p.end()
-	err := ns.Do(func() error {
+	err = ns.Do(func() error {
 		links, err := netlink.LinkList()
 		if len(links) != 1 { // lo
 			t.Errorf("%d interfaces are left", len(links))
@@ -194,6 +187,75 @@ func TestWorkGoesOn(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+func dialsHost(t *testing.T, ns *netns.NS, p *process) {
+	l, err := ns.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		if c, err := l.Accept(); err == nil {
+			_, _ = io.Copy(c, c)
+			c.Close()
+		}
+	}()
+	if got := p.must("dial", "tcp", l.Addr().String()); got != "hello" {
+		t.Errorf("%q came back", got)
+	}
+}
+
+func hearsNews(t *testing.T, ns *netns.NS, p *process) {
+	if err := ns.Do(func() error { return setMTU("watched0", 1400) }); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.must("news", "1400"); got != "1400" {
+		t.Errorf("MTU %s", got)
+	}
+	if got := p.must("look"); got != "1400" {
+		t.Errorf("MTU %s", got)
+	}
+}
+
+func captures(t *testing.T, p *process, dir string) {
+	if p.must("capture") == "0" {
+		t.Error("no frames captured")
+	}
+	f, err := os.Open(dir + "/capture.pcapng")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r, err := capture.Open(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Next(); err != nil {
+		t.Error(err)
+	}
+}
+
+func showsMetrics(t *testing.T, p *process) {
+	text := p.must("metrics")
+	for _, name := range []string{"process_start_time_seconds", "process_open_fds", "process_resident_memory_bytes", `tapstack_nic_kernel_queue_frames{nic="watched0"}`} {
+		if !strings.Contains(text, "\n"+name+" ") {
+			t.Errorf("no %s", name)
+		}
+	}
+}
+
+func tellsManager(t *testing.T, p *process, manager *net.UnixConn, abi int) {
+	b := make([]byte, 100)
+	p.must("ready")
+	_ = manager.SetReadDeadline(time.Now().Add(20 * time.Second))
+	if n, err := manager.Read(b); string(b[:n]) != "READY=1\nSTATUS=up" {
+		t.Errorf("%q, %v", b[:n], err)
+	}
+	// It has to have been connected before.
+	if got := p.do("abstract", notifySocket); abi >= 6 && got.Errno != int(unix.EPERM) {
+		t.Errorf("a new connection to it: %+v", got)
 	}
 }
 
