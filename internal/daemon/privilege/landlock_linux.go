@@ -40,7 +40,7 @@ func landlockABI() (int, error) {
 	v, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
 	switch errno {
 	case 0:
-		return int(v), nil
+		return withoutErrata(int(v)), nil
 	case unix.ENOSYS:
 		return 0, fmt.Errorf("the kernel has no Landlock (Linux 5.13, CONFIG_SECURITY_LANDLOCK): %w", errno)
 	case unix.EOPNOTSUPP:
@@ -48,6 +48,20 @@ func landlockABI() (int, error) {
 	default:
 		return 0, errno
 	}
+}
+
+// withoutErrata is the version that can be used. In kernels without the second
+// correction the threads of one process could not signal each other once signals
+// were kept inside, which the library does not ask of them then.
+func withoutErrata(v int) int {
+	if v < 6 {
+		return v
+	}
+	fixed, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_ERRATA)
+	if errno != 0 || fixed&2 == 0 {
+		return 5
+	}
+	return v
 }
 
 // restrictFiles leaves the paths of cfg to be opened.
