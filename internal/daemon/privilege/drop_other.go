@@ -1,0 +1,16 @@
+//go:build !linux
+
+package privilege
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+)
+
+var errSystem = fmt.Errorf("privileges can not be dropped on %s: start the program as a user who has none: %w", runtime.GOOS, errors.ErrUnsupported)
+
+func drop(Config) (Report, error) { return Report{}, errSystem }
+
+// Look says what the system offers.
+func Look() Probe { return Probe{Landlock: errSystem, Seccomp: errSystem} }
