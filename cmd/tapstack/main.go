@@ -41,7 +41,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		PersistentPreRun:  func(*cobra.Command, []string) { begun = true },
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
-	root.AddCommand(demoCommand(), doctorCommand(), runCommand(), versionCommand())
+	root.AddCommand(demoCommand(), doctorCommand(), runCommand(), ssCommand(), versionCommand())
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
