@@ -150,7 +150,8 @@ func (n *NIC) AddAddress(p netip.Prefix) error {
 	if err := n.s.ns.AddProtocolAddress(n.id, pa, netstack.AddressProperties{}); err != nil {
 		return fmt.Errorf("address %v: %w", p, Errno(err))
 	}
-	n.s.ns.AddRoute(tcpip.Route{Destination: pa.AddressWithPrefix.Subnet(), NIC: n.id})
+	// gVisor would keep one for every address in the prefix.
+	n.s.ns.ReplaceRoute(tcpip.Route{Destination: pa.AddressWithPrefix.Subnet(), NIC: n.id})
 	return nil
 }
 

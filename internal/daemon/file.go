@@ -111,7 +111,7 @@ func (f *tomlFile) checkKeys() error {
 		case len(k) == 3 && k[0] == "nic":
 			known, section = nicKeys, " in ["+k[:2].String()+"]"
 		case len(k) > 2 && k[0] == "tcp":
-			return configErrorf(f.where(k[:2]...), "unknown key %q in [tcp]: write the whole name in quotes, such as \"net.ipv4.tcp_rmem\"", k[1])
+			return configErrorf(f.where(k...), "unknown key %q in [tcp]: write the whole name in quotes, such as \"net.ipv4.tcp_rmem\"", k[1])
 		case len(k) != 1:
 			continue
 		}
