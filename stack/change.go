@@ -77,8 +77,7 @@ func (n *NIC) RemoveAddress(p netip.Prefix) error {
 	left = slices.Delete(left, i, i+1)
 	onLink := p.Masked()
 	if slices.ContainsFunc(left, func(q netip.Prefix) bool { return q.Masked() == onLink }) {
-		// Each address brought a route of its own; one of them is enough.
-		return nil
+		return nil // it needs the route
 	}
 	n.removeRoutes(Route{Dst: onLink})
 	return nil

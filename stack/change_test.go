@@ -68,6 +68,15 @@ func TestAddressesComeAndGo(t *testing.T) {
 	if err := nic.AddAddress(other); err != nil {
 		t.Fatal(err)
 	}
+	onLink := 0
+	for _, r := range ours.Routes() {
+		if r.Dst == our4.Masked() {
+			onLink++
+		}
+	}
+	if onLink != 1 {
+		t.Errorf("%d routes to the prefix of two addresses: %v", onLink, ours.Routes())
+	}
 	if err := nic.RemoveAddress(other); err != nil {
 		t.Fatal(err)
 	}

@@ -150,8 +150,14 @@ func (n *NIC) AddAddress(p netip.Prefix) error {
 	if err := n.s.ns.AddProtocolAddress(n.id, pa, netstack.AddressProperties{}); err != nil {
 		return fmt.Errorf("address %v: %w", p, Errno(err))
 	}
+	onLink := tcpip.Route{Destination: pa.AddressWithPrefix.Subnet(), NIC: n.id}
+	known := func(r tcpip.Route) bool {
+		return r.NIC == n.id && r.Destination.Equal(onLink.Destination) && r.Gateway == onLink.Gateway
+	}
 	// gVisor would keep one for every address in the prefix.
-	n.s.ns.ReplaceRoute(tcpip.Route{Destination: pa.AddressWithPrefix.Subnet(), NIC: n.id})
+	if !slices.ContainsFunc(n.s.ns.GetRouteTable(), known) {
+		n.s.ns.AddRoute(onLink)
+	}
 	return nil
 }
 

@@ -18,6 +18,7 @@ package filter
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 )
 
 // Limits of a filter.
@@ -46,7 +47,7 @@ func (f *Filter) Match(data []byte) bool {
 	if f.match == nil {
 		return true
 	}
-	fr := newFrame(data)
+	fr := frame{data: data}
 	return f.match(&fr) && !fr.short
 }
 
@@ -74,15 +75,11 @@ func Parse(text string) (*Filter, error) {
 	return &Filter{match}, nil
 }
 
-// frame is an Ethernet frame, with what most tests ask for.
+// frame is an Ethernet frame that is being looked at.
 type frame struct {
 	data   []byte
 	short  bool // something was looked for behind its end
 	absent bool // or in a header that it has not
-
-	etherType uint16
-	protocol  int // IP's, -1 if it is no IP
-	transport int // where its header is, 0 if there is none here
 }
 
 // Numbers of Ethernet and IP.
@@ -102,24 +99,8 @@ const (
 	ip6Len   = 40
 )
 
-func newFrame(data []byte) frame {
-	f := frame{data: data, protocol: -1}
-	if len(data) < etherLen {
-		return f
-	}
-	f.etherType = binary.BigEndian.Uint16(data[12:])
-	switch {
-	case f.etherType == etherIP4 && len(data) >= etherLen+20:
-		f.protocol = int(data[etherLen+9])
-		if binary.BigEndian.Uint16(data[etherLen+6:])&0x1fff == 0 {
-			f.transport = etherLen + int(data[etherLen]&15)*4
-		}
-	case f.etherType == etherIP6 && len(data) >= etherLen+ip6Len:
-		f.protocol = int(data[etherLen+6])
-		f.transport = etherLen + ip6Len
-	}
-	return f
-}
+// etherType is the network protocol.
+func (f *frame) etherType() int { return int(f.at(12, 2)) }
 
 // at is the number of size bytes at an offset, 0 behind the end.
 func (f *frame) at(offset, size int) uint32 {
@@ -140,7 +121,7 @@ func (f *frame) at(offset, size int) uint32 {
 // isIP reports whether the frame carries a protocol over either IP. Over IPv6
 // the protocol may also stand behind a fragment header, as libpcap has it.
 func (f *frame) isIP(v4, v6 bool, protocol int) bool {
-	switch f.etherType {
+	switch f.etherType() {
 	case etherIP4:
 		return v4 && int(f.at(etherLen+9, 1)) == protocol
 	case etherIP6:
@@ -148,4 +129,19 @@ func (f *frame) isIP(v4, v6 bool, protocol int) bool {
 		return v6 && (next == protocol || next == protoFrag6 && int(f.at(etherLen+ip6Len, 1)) == protocol)
 	}
 	return false
+}
+
+// transport is where the header of one of several protocols begins; ok is
+// false where there is none, as in all fragments but the first.
+func (f *frame) transport(v6 bool, protocols ...int) (offset int, ok bool) {
+	switch f.etherType() {
+	case etherIP4:
+		if !slices.Contains(protocols, int(f.at(etherLen+9, 1))) || f.at(etherLen+6, 2)&0x1fff != 0 {
+			return 0, false
+		}
+		return etherLen + int(f.at(etherLen, 1)&15)*4, true
+	case etherIP6:
+		return etherLen + ip6Len, v6 && slices.Contains(protocols, int(f.at(etherLen+6, 1)))
+	}
+	return 0, false
 }

@@ -26,14 +26,14 @@ var symbols = []string{"&&", "||", "<<", ">>", "<=", ">=", "==", "!=",
 // lex cuts a filter into tokens, the last one tokenEnd.
 func lex(text string) ([]token, error) {
 	var out []token
-	bracket := false // inside [] a colon is no part of a word
+	brackets := 0 // inside them a colon is no part of a word
 	for i := 0; i < len(text); {
 		c := text[i]
 		if c == ' ' || c == '\t' || c == '\n' || c == '\r' {
 			i++
 			continue
 		}
-		if n := wordLen(text[i:], bracket); n > 0 {
+		if n := wordLen(text[i:], brackets > 0); n > 0 {
 			out = append(out, token{tokenWord, strings.TrimPrefix(text[i:i+n], `\`), i})
 			i += n
 			continue
@@ -48,7 +48,12 @@ func lex(text string) ([]token, error) {
 		if symbol == "" {
 			return nil, fmt.Errorf("at %d: unexpected character %q", i+1, c)
 		}
-		bracket = symbol == "[" || bracket && symbol != "]"
+		switch symbol {
+		case "[":
+			brackets++
+		case "]":
+			brackets--
+		}
 		out = append(out, token{tokenSymbol, symbol, i})
 		i += len(symbol)
 	}

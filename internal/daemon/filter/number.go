@@ -122,21 +122,19 @@ func (p *parser) operand() (number, error) {
 // frames that have none. Over IPv6 libpcap looks into ICMP's alone.
 var headers = map[string]func(*frame) (base int, ok bool){
 	"ether": func(*frame) (int, bool) { return 0, true },
-	"ip":    func(f *frame) (int, bool) { return etherLen, f.etherType == etherIP4 },
-	"ip6":   func(f *frame) (int, bool) { return etherLen, f.etherType == etherIP6 },
-	"arp":   func(f *frame) (int, bool) { return etherLen, f.etherType == etherARP },
+	"ip":    func(f *frame) (int, bool) { return etherLen, f.etherType() == etherIP4 },
+	"ip6":   func(f *frame) (int, bool) { return etherLen, f.etherType() == etherIP6 },
+	"arp":   func(f *frame) (int, bool) { return etherLen, f.etherType() == etherARP },
 	"tcp":   transport4(protoTCP),
 	"udp":   transport4(protoUDP),
 	"icmp":  transport4(protoICMP),
 	"icmp6": func(f *frame) (int, bool) {
-		return etherLen + ip6Len, f.etherType == etherIP6 && f.at(etherLen+6, 1) == protoICMP6
+		return etherLen + ip6Len, f.etherType() == etherIP6 && f.at(etherLen+6, 1) == protoICMP6
 	},
 }
 
 func transport4(protocol int) func(*frame) (int, bool) {
-	return func(f *frame) (int, bool) {
-		return f.transport, f.etherType == etherIP4 && f.protocol == protocol && f.transport != 0
-	}
+	return func(f *frame) (int, bool) { return f.transport(false, protocol) }
 }
 
 // part is what stands in brackets behind a header's name: offset, or

@@ -2,6 +2,7 @@ package filter
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"net"
 	"net/netip"
@@ -211,19 +212,13 @@ func macTest(dir string, mac []byte) test {
 
 // addressTest is about the addresses of IP and, for IPv4, of ARP.
 func addressTest(q qualifiers, n netip.Prefix) (test, error) {
-	within := func(etherType uint16, src, dst int) test {
-		size := n.Addr().BitLen() / 8
+	within := func(etherType, src, dst int) test {
 		at := func(offset int) test {
 			return func(f *frame) bool {
-				f.at(offset+size-4, 4) // is it there?
-				if f.short {
-					return false
-				}
-				a, _ := netip.AddrFromSlice(f.data[offset : offset+size])
-				return n.Contains(a)
+				return f.within(offset, n)
 			}
 		}
-		return both(func(f *frame) bool { return f.at(12, 2) == uint32(etherType) }, directed(q.dir, at(src), at(dst)))
+		return both(func(f *frame) bool { return f.etherType() == etherType }, directed(q.dir, at(src), at(dst)))
 	}
 	ip6 := n.Addr().Is6()
 	switch {
@@ -237,6 +232,23 @@ func addressTest(q qualifiers, n netip.Prefix) (test, error) {
 		return within(etherARP, etherLen+14, etherLen+24), nil
 	}
 	return nil, fmt.Errorf("%q does not go with %s %v", q.proto, q.kind, n)
+}
+
+// within reports whether the address at an offset is in a prefix. It looks at
+// the words that the prefix reaches into.
+func (f *frame) within(offset int, n netip.Prefix) bool {
+	want := n.Addr().AsSlice()
+	for bits := n.Bits(); bits > 0; bits -= 32 {
+		mask := ^uint32(0)
+		if bits < 32 {
+			mask <<= 32 - bits
+		}
+		if f.at(offset, 4)&mask != binary.BigEndian.Uint32(want) {
+			return false
+		}
+		offset, want = offset+4, want[4:]
+	}
+	return true
 }
 
 // portTest is about the ports of TCP, UDP and SCTP.
@@ -266,12 +278,16 @@ func portTest(q qualifiers, id string) (test, error) {
 	}
 	low, high = min(low, high), max(low, high)
 	at := func(offset int) test {
-		return func(f *frame) bool { v := f.at(f.transport+offset, 2); return low <= v && v <= high }
+		return func(f *frame) bool {
+			base, ok := f.transport(true, over...)
+			if !ok {
+				return false
+			}
+			v := f.at(base+offset, 2)
+			return low <= v && v <= high
+		}
 	}
-	ports := directed(q.dir, at(0), at(2))
-	return func(f *frame) bool {
-		return slices.Contains(over, f.protocol) && f.transport != 0 && ports(f)
-	}, nil
+	return directed(q.dir, at(0), at(2)), nil
 }
 
 func lookupPort(network, text string) (uint32, error) {
