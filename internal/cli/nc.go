@@ -208,4 +208,3 @@ func receive(conn *client.Connection, stdout io.Writer, touch func()) error {
 		}
 	}
 }
-
