@@ -117,9 +117,10 @@ func eventsCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 	}
 	cmd.Flags().StringVar(&level, "level", "", "the least `level`: debug, info, warn or error")
-	asJSON, socket := jsonFlag(cmd), socketFlag(cmd)
+	lines := cmd.Flags().Bool("json", false, "print each event as a line of JSON")
+	socket := socketFlag(cmd)
 	cmd.RunE = asking(socket, func(ctx context.Context, c *client.Client, _ []string) error {
-		return cli.Events(ctx, c, level, asJSON(), cmd.OutOrStdout())
+		return cli.Events(ctx, c, level, lineJSON(cmd, lines), cmd.OutOrStdout())
 	})
 	return cmd
 }

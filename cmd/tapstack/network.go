@@ -119,6 +119,9 @@ in each interval. Counters that are 0 are left out. NAME may have * and ? in it.
 	asJSON, socket := jsonFlag(cmd), socketFlag(cmd)
 	cmd.RunE = asking(socket, func(ctx context.Context, c *client.Client, args []string) error {
 		o.Patterns, o.JSON = args, asJSON()
+		if on := o.JSON != nil; on && o.Interval > 0 {
+			o.JSON = lineJSON(cmd, &on)
+		}
 		return o.Run(ctx, c, cmd.OutOrStdout())
 	})
 	return cmd
