@@ -36,12 +36,12 @@ func checkCommand() *cobra.Command {
 			return &usageError{fmt.Errorf("-c: which file?")}
 		}
 		cfg, err := daemon.Load(file)
-		if print := asJSON(); print != nil {
+		if show := asJSON(); show != nil {
 			result := map[string]any{"ok": err == nil}
 			if err != nil {
 				result["error"] = err.Error()
 			}
-			if e := print(result); e != nil {
+			if e := show(result); e != nil {
 				return e
 			}
 			return err
@@ -81,8 +81,8 @@ func stopCommand() *cobra.Command {
 	asJSON, socket := jsonFlag(cmd), socketFlag(cmd)
 	cmd.RunE = asking(socket, func(ctx context.Context, c *client.Client, _ []string) error {
 		err := c.Stop(ctx)
-		if print := asJSON(); err == nil && print != nil {
-			return print(map[string]bool{"stopped": true})
+		if show := asJSON(); err == nil && show != nil {
+			return show(map[string]bool{"stopped": true})
 		}
 		return err
 	})

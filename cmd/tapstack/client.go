@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -31,6 +32,8 @@ func socketFlag(cmd *cobra.Command) *string {
 // a context that ends with SIGINT or SIGTERM.
 func asking(socket *string, run func(ctx context.Context, c *client.Client, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
+		// Gone in a moment: collecting what a long answer leaves is not worth it.
+		debug.SetGCPercent(800)
 		ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 		defer stop()
 		c := client.New(*socket)

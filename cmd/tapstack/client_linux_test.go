@@ -287,7 +287,8 @@ func TestHangup(t *testing.T) {
 					t.Errorf("%q, want %s", line, want)
 				}
 				go func() {
-					for range lines { //nolint:revive // drained until its end
+					for line := range lines {
+						_ = line
 					}
 				}()
 				return

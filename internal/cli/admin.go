@@ -92,6 +92,14 @@ func Reload(ctx context.Context, c *client.Client, asJSON func(any) error, w io.
 	return nil
 }
 
+// unlessOver is err, unless ctx has ended, which is how an end was asked for.
+func unlessOver(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // that it was ended is no failure
+	}
+	return err
+}
+
 // Events prints the daemon's log as it goes on, until ctx is done or the daemon
 // ends.
 func Events(ctx context.Context, c *client.Client, level string, asJSON func(any) error, w io.Writer) error {
@@ -109,8 +117,5 @@ func Events(ctx context.Context, c *client.Client, level string, asJSON func(any
 		_, err := fmt.Fprintln(w)
 		return err
 	})
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
+	return unlessOver(ctx, err)
 }

@@ -1,7 +1,7 @@
 package cli
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"io"
 	"slices"
@@ -38,13 +38,14 @@ func (o *SS) Run(ctx context.Context, c *client.Client, w io.Writer) error {
 		return err
 	}
 	list = slices.DeleteFunc(list, func(s api.Socket) bool { return !o.shows(&s, f) })
-	out := bufio.NewWriterSize(w, 64<<10)
+	var out bytes.Buffer
 	if o.JSON {
-		writeJSON(out, list)
+		writeJSON(&out, list)
 	} else {
-		o.print(out, list)
+		o.write(&out, list)
 	}
-	return out.Flush()
+	_, err = w.Write(out.Bytes())
+	return err
 }
 
 // states are those that the flags ask for.
@@ -80,7 +81,7 @@ func (o *SS) shows(s *api.Socket, f *ssFilter) bool {
 }
 
 // writeJSON writes a list, an element a line.
-func writeJSON(w *bufio.Writer, list []api.Socket) {
+func writeJSON(w *bytes.Buffer, list []api.Socket) {
 	w.WriteByte('[')
 	var line []byte
 	for i := range list {
@@ -109,9 +110,9 @@ func ssState(s *api.Socket) string {
 	return s.State
 }
 
-// print writes the list as ss does: columns as wide as they need to be, and
+// write writes the list as ss does: columns as wide as they need to be, and
 // what was asked for beyond them on lines of their own.
-func (o *SS) print(w *bufio.Writer, list []api.Socket) {
+func (o *SS) write(w *bytes.Buffer, list []api.Socket) {
 	rows := make([][]string, 0, len(list)+1)
 	if !o.NoHeader {
 		rows = append(rows, []string{"Netid", "State", "Recv-Q", "Send-Q", "Local Address:Port", "Peer Address:Port"})
@@ -159,7 +160,7 @@ func (o *SS) print(w *bufio.Writer, list []api.Socket) {
 	}
 }
 
-func spaces(w *bufio.Writer, n int) {
+func spaces(w *bytes.Buffer, n int) {
 	const blank = "                                                                "
 	for ; n > 0; n -= len(blank) {
 		w.WriteString(blank[:min(n, len(blank))])
@@ -167,7 +168,7 @@ func spaces(w *bufio.Writer, n int) {
 }
 
 // more is what was asked for beyond the columns.
-func (o *SS) more(w *bufio.Writer, s *api.Socket) {
+func (o *SS) more(w *bytes.Buffer, s *api.Socket) {
 	if o.Timers {
 		if t := ssTimer(s); t != "" {
 			w.WriteString("  timer:" + t)

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"slices"
@@ -102,9 +101,7 @@ func TestSSPrint(t *testing.T) {
 		{Name: "tcpi_unacked", Value: 3}, {Name: "tcpi_last_data_sent", Value: 4}, {Name: "tcpi_busy_time", Value: 2000000}, {Name: "tcpi_rwnd_limited", Value: 1000000},
 	}
 	var b bytes.Buffer
-	w := bufio.NewWriter(&b)
-	(&SS{TCP: true, Memory: true, Info: true, Timers: true}).print(w, list)
-	w.Flush()
+	(&SS{TCP: true, Memory: true, Info: true, Timers: true}).write(&b, list)
 	const want = `State   Recv-Q   Send-Q  Local Address:Port  Peer Address:Port
 LISTEN       0        0  *:80                *:*
 ESTAB        5  1234567  192.0.2.1:80        10.1.2.3:4000  timer:(on,200ms,0)
@@ -116,8 +113,7 @@ ESTAB        5  1234567  192.0.2.1:80        10.1.2.3:4000  timer:(on,200ms,0)
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}
 	b.Reset()
-	(&SS{NoHeader: true}).print(w, some[4:])
-	w.Flush()
+	(&SS{NoHeader: true}).write(&b, some[4:])
 	if got, want := b.String(), "udp  UNCONN  0  0  *:53            *:*\nudp  ESTAB   0  0  192.0.2.1:1000  10.1.2.3:53\n"; got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}

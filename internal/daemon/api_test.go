@@ -29,7 +29,7 @@ import (
 // speaks to it: a client of the socket, and a stack on the other end.
 type controlled struct {
 	*instance
-	*client.Client
+	api  *client.Client
 	peer *stack.Stack
 	log  *bytes.Buffer // to be read when the daemon has ended
 }
@@ -78,8 +78,8 @@ func newControlled(t testing.TB, file string) *controlled {
 		t.Fatal(err)
 	}
 	t.Cleanup(end)
-	c.instance, c.Client = h, client.New(h.cfg.Control.Path)
-	t.Cleanup(c.Client.Close)
+	c.instance, c.api = h, client.New(h.cfg.Control.Path)
+	t.Cleanup(c.api.Close)
 	return c
 }
 
@@ -141,7 +141,7 @@ func TestAPISockets(t *testing.T) {
 	}
 	defer conn.Close()
 	ping(t, conn)
-	all, err := c.Client.Sockets(ctx, &api.SocketQuery{Memory: true, Info: true, Holdup: true})
+	all, err := c.api.Sockets(ctx, &api.SocketQuery{Memory: true, Info: true, Holdup: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,11 +162,11 @@ func TestAPISockets(t *testing.T) {
 	if got, want := strings.Join(lines, ", "), "tcp ESTABLISHED 192.0.2.2:7, tcp LISTEN *:7, tcp LISTEN *:9, udp  *:7"; got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}
-	some, err := c.Client.Sockets(ctx, &api.SocketQuery{TCP: true, States: []string{"established"}})
+	some, err := c.api.Sockets(ctx, &api.SocketQuery{TCP: true, States: []string{"established"}})
 	if err != nil || len(some) != 1 || some[0].Info != nil || some[0].Send != nil {
 		t.Errorf("%+v, %v", some, err)
 	}
-	if _, err := c.Client.Sockets(ctx, &api.SocketQuery{States: []string{"foo"}}); err == nil || !strings.Contains(err.Error(), `no state "foo"`) {
+	if _, err := c.api.Sockets(ctx, &api.SocketQuery{States: []string{"foo"}}); err == nil || !strings.Contains(err.Error(), `no state "foo"`) {
 		t.Errorf("%v", err)
 	}
 }
@@ -193,49 +193,49 @@ func TestAPIAddressesRoutesNeighboursLinks(t *testing.T) {
 			t.Errorf("%s: %v, want %q", what, err, want)
 		}
 	}
-	check("add", c.Client.AddAddress(ctx, second), "")
-	check("add again", c.Client.AddAddress(ctx, second), "EEXIST")
-	check("add nonsense", c.Client.AddAddress(ctx, &api.Address{Address: "foo"}), "no address with a prefix")
-	check("add to nothing", c.Client.AddAddress(ctx, &api.Address{Link: "foo", Address: "10.0.0.1/8"}), "ENODEV")
-	check("add a group", c.Client.AddAddress(ctx, &api.Address{Address: "224.0.0.1/8"}), "unicast")
-	if list, err := c.Client.Addresses(ctx); err != nil || !slices.Contains(list, *second) {
+	check("add", c.api.AddAddress(ctx, second), "")
+	check("add again", c.api.AddAddress(ctx, second), "EEXIST")
+	check("add nonsense", c.api.AddAddress(ctx, &api.Address{Address: "foo"}), "no address with a prefix")
+	check("add to nothing", c.api.AddAddress(ctx, &api.Address{Link: "foo", Address: "10.0.0.1/8"}), "ENODEV")
+	check("add a group", c.api.AddAddress(ctx, &api.Address{Address: "224.0.0.1/8"}), "unicast")
+	if list, err := c.api.Addresses(ctx); err != nil || !slices.Contains(list, *second) {
 		t.Errorf("%v, %v", list, err)
 	}
-	check("remove", c.Client.RemoveAddress(ctx, second), "")
-	check("remove again", c.Client.RemoveAddress(ctx, second), "EADDRNOTAVAIL")
+	check("remove", c.api.RemoveAddress(ctx, second), "")
+	check("remove again", c.api.RemoveAddress(ctx, second), "EADDRNOTAVAIL")
 
 	route := &api.Route{Destination: "10.0.0.0/8", Via: "192.0.2.1"}
-	check("route", c.Client.AddRoute(ctx, route), "")
-	check("route again", c.Client.AddRoute(ctx, route), "EEXIST")
-	if list, err := c.Client.Routes(ctx); err != nil || !slices.Contains(list, api.Route{Destination: "10.0.0.0/8", Via: "192.0.2.1", Link: name}) {
+	check("route", c.api.AddRoute(ctx, route), "")
+	check("route again", c.api.AddRoute(ctx, route), "EEXIST")
+	if list, err := c.api.Routes(ctx); err != nil || !slices.Contains(list, api.Route{Destination: "10.0.0.0/8", Via: "192.0.2.1", Link: name}) {
 		t.Errorf("%v, %v", list, err)
 	}
-	check("no route", c.Client.RemoveRoute(ctx, route), "")
-	check("no route again", c.Client.RemoveRoute(ctx, route), "ESRCH")
+	check("no route", c.api.RemoveRoute(ctx, route), "")
+	check("no route again", c.api.RemoveRoute(ctx, route), "ESRCH")
 
 	neighbour := &api.Neighbour{Address: "192.0.2.88", MAC: "02:00:00:00:00:88"}
-	check("neighbour", c.Client.AddNeighbour(ctx, neighbour), "")
-	if list, err := c.Client.Neighbours(ctx); err != nil || !slices.Contains(list, api.Neighbour{Link: name, Address: "192.0.2.88", MAC: "02:00:00:00:00:88", State: "Static"}) {
+	check("neighbour", c.api.AddNeighbour(ctx, neighbour), "")
+	if list, err := c.api.Neighbours(ctx); err != nil || !slices.Contains(list, api.Neighbour{Link: name, Address: "192.0.2.88", MAC: "02:00:00:00:00:88", State: "Static"}) {
 		t.Errorf("%v, %v", list, err)
 	}
-	check("no neighbour", c.Client.RemoveNeighbour(ctx, neighbour), "")
-	check("no neighbour again", c.Client.RemoveNeighbour(ctx, neighbour), "ESRCH")
-	check("neighbour without MAC", c.Client.AddNeighbour(ctx, &api.Neighbour{Address: "192.0.2.88"}), "no hardware address")
+	check("no neighbour", c.api.RemoveNeighbour(ctx, neighbour), "")
+	check("no neighbour again", c.api.RemoveNeighbour(ctx, neighbour), "ESRCH")
+	check("neighbour without MAC", c.api.AddNeighbour(ctx, &api.Neighbour{Address: "192.0.2.88"}), "no hardware address")
 
 	mtu, off, huge := 1400, false, 1<<20
-	check("link", c.Client.ChangeLink(ctx, &api.LinkChange{MTU: &mtu, Enabled: &off}), "")
-	if list, err := c.Client.Links(ctx); err != nil || len(list) != 1 || list[0].MTU != mtu || list[0].Enabled || !list[0].Up {
+	check("link", c.api.ChangeLink(ctx, &api.LinkChange{MTU: &mtu, Enabled: &off}), "")
+	if list, err := c.api.Links(ctx); err != nil || len(list) != 1 || list[0].MTU != mtu || list[0].Enabled || !list[0].Up {
 		t.Errorf("%+v, %v", list, err)
 	}
-	check("link MTU", c.Client.ChangeLink(ctx, &api.LinkChange{MTU: &huge}), "EINVAL")
-	check("link nothing", c.Client.ChangeLink(ctx, &api.LinkChange{}), "nothing to change")
+	check("link MTU", c.api.ChangeLink(ctx, &api.LinkChange{MTU: &huge}), "EINVAL")
+	check("link nothing", c.api.ChangeLink(ctx, &api.LinkChange{}), "nothing to change")
 }
 
 func TestAPIPing(t *testing.T) {
 	c := newControlled(t, plain)
 	for _, to := range []netip.Prefix{client4, client6} {
 		var got []api.PingReply
-		err := c.Client.Ping(within(t), &api.PingQuery{To: to.Addr().String(), Count: 3, Interval: 10 * time.Millisecond, Size: 100}, func(r *api.PingReply) error {
+		err := c.api.Ping(within(t), &api.PingQuery{To: to.Addr().String(), Count: 3, Interval: 10 * time.Millisecond, Size: 100}, func(r *api.PingReply) error {
 			got = append(got, *r)
 			return nil
 		})
@@ -249,7 +249,7 @@ func TestAPIPing(t *testing.T) {
 		}
 	}
 	var got []api.PingReply
-	err := c.Client.Ping(within(t), &api.PingQuery{To: "192.0.2.99", Count: 1, Timeout: 10 * time.Millisecond}, func(r *api.PingReply) error {
+	err := c.api.Ping(within(t), &api.PingQuery{To: "192.0.2.99", Count: 1, Timeout: 10 * time.Millisecond}, func(r *api.PingReply) error {
 		got = append(got, *r)
 		return nil
 	})
@@ -258,7 +258,7 @@ func TestAPIPing(t *testing.T) {
 	}
 	for _, q := range []*api.PingQuery{{To: "foo"}, {To: "192.0.2.1", Size: 70000}, {To: "192.0.2.1", Interval: time.Millisecond}, {To: "192.0.2.1", Timeout: 100 * time.Hour}} {
 		var e *api.Error
-		if err := c.Client.Ping(within(t), q, nil); !errors.As(err, &e) || e.Status != 400 {
+		if err := c.api.Ping(within(t), q, nil); !errors.As(err, &e) || e.Status != 400 {
 			t.Errorf("%+v: %v", q, err)
 		}
 	}
@@ -267,14 +267,24 @@ func TestAPIPing(t *testing.T) {
 func TestAPICapture(t *testing.T) {
 	c := newControlled(t, plain)
 	ctx := within(t)
-	r, err := c.Client.Capture(ctx, &api.CaptureQuery{Count: 4, Filter: "icmp and host 192.0.2.1"})
+	r, err := c.api.Capture(ctx, &api.CaptureQuery{Count: 4, Filter: "icmp and host 192.0.2.1"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	if err := c.Client.Ping(ctx, &api.PingQuery{To: "192.0.2.1", Count: 2, Interval: 10 * time.Millisecond}, func(*api.PingReply) error { return nil }); err != nil {
-		t.Fatal(err)
-	}
+	// For as long as it takes: the file's head comes before the first frame is
+	// looked at.
+	pinging, enough := context.WithCancel(ctx)
+	pinged := make(chan error, 1)
+	go func() {
+		pinged <- c.api.Ping(pinging, &api.PingQuery{To: "192.0.2.1", Interval: 10 * time.Millisecond}, func(*api.PingReply) error { return nil })
+	}()
+	defer func() {
+		enough()
+		if err := <-pinged; !errors.Is(err, context.Canceled) {
+			t.Errorf("ping: %v", err)
+		}
+	}()
 	frames, err := capture.Open(r)
 	if err != nil {
 		t.Fatal(err)
@@ -296,13 +306,13 @@ func TestAPICapture(t *testing.T) {
 		t.Errorf("%d frames", n)
 	}
 	for _, q := range []*api.CaptureQuery{{Filter: "foo"}, {Link: "foo"}, {Direction: "up"}, {SnapLen: 1 << 30}, {Bytes: 10}} {
-		if r, err := c.Client.Capture(ctx, q); err == nil {
+		if r, err := c.api.Capture(ctx, q); err == nil {
 			r.Close()
 			t.Errorf("%+v was taken", q)
 		}
 	}
 	// One that nobody reads any more ends.
-	r, err = c.Client.Capture(ctx, &api.CaptureQuery{})
+	r, err = c.api.Capture(ctx, &api.CaptureQuery{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -315,7 +325,7 @@ func TestAPIStatsAndEvents(t *testing.T) {
 	defer cancel()
 	var seen []api.Stats
 	stop := errors.New("enough")
-	err := c.Client.Watch(ctx, &api.WatchQuery{Interval: 10 * time.Millisecond}, func(s *api.Stats) error {
+	err := c.api.Watch(ctx, &api.WatchQuery{Interval: 10 * time.Millisecond}, func(s *api.Stats) error {
 		if seen = append(seen, *s); len(seen) == 3 {
 			return stop
 		}
@@ -324,7 +334,7 @@ func TestAPIStatsAndEvents(t *testing.T) {
 	if !errors.Is(err, stop) || !seen[2].Time.After(seen[0].Time) || len(seen[0].Counters) < 30 {
 		t.Errorf("%v, %v", seen, err)
 	}
-	one, err := c.Client.Stats(ctx)
+	one, err := c.api.Stats(ctx)
 	if err != nil || !slices.ContainsFunc(one.Counters, func(c api.Counter) bool { return c.Name == "TcpInSegs" }) {
 		t.Errorf("%v, %v", one, err)
 	}
@@ -332,7 +342,7 @@ func TestAPIStatsAndEvents(t *testing.T) {
 	got := make(chan api.Event, 10)
 	heard := make(chan error, 1)
 	go func() {
-		heard <- c.Client.Events(ctx, &api.EventQuery{Level: "warn"}, func(e *api.Event) error { got <- *e; return nil })
+		heard <- c.api.Events(ctx, &api.EventQuery{Level: "warn"}, func(e *api.Event) error { got <- *e; return nil })
 	}()
 	// The listener is there when the first event arrives.
 	tick := time.NewTicker(time.Millisecond)
@@ -356,7 +366,7 @@ func TestAPIStatsAndEvents(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	var bad *api.Error
-	if err := c.Client.Events(within(t), &api.EventQuery{Level: "loud"}, nil); !errors.As(err, &bad) || bad.Status != 400 {
+	if err := c.api.Events(within(t), &api.EventQuery{Level: "loud"}, nil); !errors.As(err, &bad) || bad.Status != 400 {
 		t.Errorf("%v", err)
 	}
 }

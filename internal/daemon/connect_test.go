@@ -42,7 +42,7 @@ func TestConnectHalfClose(t *testing.T) {
 		}
 		return err
 	})
-	conn, err := c.Connect(within(t), &api.ConnectQuery{Network: "tcp", Address: addr}, nil)
+	conn, err := c.api.Connect(within(t), &api.ConnectQuery{Network: "tcp", Address: addr}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func TestConnectTheirEndFirst(t *testing.T) {
 		}
 		return err
 	})
-	conn, err := c.Connect(within(t), &api.ConnectQuery{Network: "tcp", Address: addr}, nil)
+	conn, err := c.api.Connect(within(t), &api.ConnectQuery{Network: "tcp", Address: addr}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestConnectTheirEndFirst(t *testing.T) {
 func TestConnectReset(t *testing.T) {
 	c := newControlled(t, plain)
 	addr, served := c.listen(t, func(conn *socketapi.TCPConn) error { return conn.Abort() })
-	conn, err := c.Connect(within(t), &api.ConnectQuery{Network: "tcp", Address: addr}, nil)
+	conn, err := c.api.Connect(within(t), &api.ConnectQuery{Network: "tcp", Address: addr}, nil)
 	if err == nil {
 		defer conn.Close()
 		_, err = readAll(conn)
@@ -128,7 +128,7 @@ func TestConnectClientGoes(t *testing.T) {
 				}
 			}
 		})
-		conn, err := c.Connect(within(t), &api.ConnectQuery{Network: "tcp", Address: addr}, nil)
+		conn, err := c.api.Connect(within(t), &api.ConnectQuery{Network: "tcp", Address: addr}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -164,7 +164,7 @@ func TestConnectRefusals(t *testing.T) {
 		{api.ConnectQuery{Network: "tcp", Address: ":7", Listen: true}, "EADDRINUSE"},
 		{api.ConnectQuery{Network: "udp", Address: ":7", Listen: true}, "EADDRINUSE"},
 	} {
-		conn, err := c.Connect(within(t), &one.q, nil)
+		conn, err := c.api.Connect(within(t), &one.q, nil)
 		if err == nil {
 			conn.Close()
 			t.Errorf("%+v was taken", one.q)
@@ -180,7 +180,7 @@ func TestConnectListens(t *testing.T) {
 	c := newControlled(t, plain)
 	for _, network := range []string{"tcp", "udp"} {
 		came := make(chan error, 1)
-		conn, err := c.Connect(within(t), &api.ConnectQuery{Network: network, Address: "192.0.2.2:6000", Listen: true}, func(local string) {
+		conn, err := c.api.Connect(within(t), &api.ConnectQuery{Network: network, Address: "192.0.2.2:6000", Listen: true}, func(local string) {
 			go func() {
 				d := socketapi.Dialer{Stack: c.peer}
 				p, err := d.DialContext(within(t), network, local)
@@ -213,7 +213,7 @@ func TestConnectListens(t *testing.T) {
 	// A client that gives up waiting frees the port.
 	for range 3 {
 		ctx, cancel := context.WithCancel(within(t))
-		_, err := c.Connect(ctx, &api.ConnectQuery{Network: "tcp", Address: ":6001", Listen: true}, func(string) { cancel() })
+		_, err := c.api.Connect(ctx, &api.ConnectQuery{Network: "tcp", Address: ":6001", Listen: true}, func(string) { cancel() })
 		if !errors.Is(err, context.Canceled) && errnoOf(err) != "EADDRINUSE" { // the one before is just ending
 			t.Errorf("given up: %v", err)
 		}
@@ -239,7 +239,7 @@ func TestConnectUDP(t *testing.T) {
 			_, _ = u.WriteTo(buf[:n], from)
 		}
 	}()
-	conn, err := c.Connect(within(t), &api.ConnectQuery{Network: "udp", Address: u.LocalAddr().String()}, nil)
+	conn, err := c.api.Connect(within(t), &api.ConnectQuery{Network: "udp", Address: u.LocalAddr().String()}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -291,7 +291,7 @@ func TestConnectGarbage(t *testing.T) {
 		case <-served: // as far as it got that far
 		default:
 		}
-		if _, err := c.Client.Info(within(t)); err != nil {
+		if _, err := c.api.Info(within(t)); err != nil {
 			t.Errorf("after %q: %v", garbage, err)
 		}
 	}

@@ -41,7 +41,7 @@ accounting = true
 path = "/elsewhere"
 readonly-for-others = true
 `)
-	done, err := c.Client.Reload(ctx)
+	done, err := c.api.Reload(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,18 +80,18 @@ readonly-for-others = true
 	if cc := c.stack.TCP().CongestionControl; cc != "reno" {
 		t.Errorf("congestion control %s", cc)
 	}
-	if list, err := c.Client.Sockets(ctx, &api.SocketQuery{TCP: true, States: []string{"ESTABLISHED"}, Holdup: true}); err != nil || len(list) == 0 || list[0].Holdup == nil {
+	if list, err := c.api.Sockets(ctx, &api.SocketQuery{TCP: true, States: []string{"ESTABLISHED"}, Holdup: true}); err != nil || len(list) == 0 || list[0].Holdup == nil {
 		t.Errorf("no account: %+v, %v", list, err)
 	}
 
 	// What takes a restart is told again; the rest is as it is.
-	done, err = c.Client.Reload(ctx)
+	done, err = c.api.Reload(ctx)
 	if err != nil || len(done.Changed) != 0 || len(done.Restart) != len(wantRestart) {
 		t.Errorf("again: %+v, %v", done, err)
 	}
 	// And back.
 	c.rewrite(t, plain)
-	if done, err = c.Client.Reload(ctx); err != nil || len(done.Changed) != len(wantChanged) {
+	if done, err = c.api.Reload(ctx); err != nil || len(done.Changed) != len(wantChanged) {
 		t.Errorf("back: %+v, %v", done, err)
 	}
 	ping(t, old)
@@ -113,7 +113,7 @@ func TestReloadChangesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	before, err := c.Client.Settings(ctx)
+	before, err := c.api.Settings(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,12 +126,12 @@ func TestReloadChangesNothing(t *testing.T) {
 		{plain + strings.Repeat("# a comment of many bytes\n", 50000), "larger than"},
 	} {
 		c.rewrite(t, one.file)
-		_, err := c.Client.Reload(ctx)
+		_, err := c.api.Reload(ctx)
 		var e *api.Error
 		if !errors.As(err, &e) || !strings.Contains(err.Error(), one.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%.40q: %v, want %s", one.file, err, one.want)
 		}
-		after, err := c.Client.Settings(ctx)
+		after, err := c.api.Settings(ctx)
 		if err != nil || after.TCP["net.ipv4.tcp_sack"] != before.TCP["net.ipv4.tcp_sack"] {
 			t.Errorf("%.40q: settings changed: %v, %v", one.file, after, err)
 		}
@@ -150,11 +150,11 @@ func TestReloadChangesNothing(t *testing.T) {
 	if err := os.Remove(c.cfg.File); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Client.Reload(ctx); err == nil || !strings.Contains(err.Error(), "no such file") {
+	if _, err := c.api.Reload(ctx); err == nil || !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("no file: %v", err)
 	}
 	c.cfg.File = ""
-	if _, err := c.Client.Reload(ctx); err == nil || !strings.Contains(err.Error(), "started with flags") {
+	if _, err := c.api.Reload(ctx); err == nil || !strings.Contains(err.Error(), "started with flags") {
 		t.Errorf("flags: %v", err)
 	}
 }
@@ -162,7 +162,7 @@ func TestReloadChangesNothing(t *testing.T) {
 // addresses are the daemon's, as one text.
 func (c *controlled) addresses(t *testing.T) string {
 	t.Helper()
-	list, err := c.Client.Addresses(within(t))
+	list, err := c.api.Addresses(within(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,18 +190,18 @@ func TestSettings(t *testing.T) {
 		{TCP: map[string]string{"net.ipv4.tcp_sak": "0"}},
 		{LogLevel: &level, TCP: map[string]string{"net.ipv4.tcp_rto_min_us": "3000000000", "net.ipv4.tcp_rto_max_ms": "1"}},
 	} {
-		if err := c.Client.Change(ctx, one); err == nil {
+		if err := c.api.Change(ctx, one); err == nil {
 			t.Errorf("%+v was taken", one)
 		}
-		if s, err := c.Client.Settings(ctx); err != nil || *s.LogLevel != "info" || *s.Accounting || s.TCP["net.ipv4.tcp_sack"] != "1" {
+		if s, err := c.api.Settings(ctx); err != nil || *s.LogLevel != "info" || *s.Accounting || s.TCP["net.ipv4.tcp_sack"] != "1" {
 			t.Errorf("changed by halves: %+v, %v", s, err)
 		}
 	}
 	rmem := "4096 65536 1048576"
-	if err := c.Client.Change(ctx, &api.Settings{LogLevel: &level, Accounting: &on, TCP: map[string]string{"net.ipv4.tcp_rmem": rmem}}); err != nil {
+	if err := c.api.Change(ctx, &api.Settings{LogLevel: &level, Accounting: &on, TCP: map[string]string{"net.ipv4.tcp_rmem": rmem}}); err != nil {
 		t.Fatal(err)
 	}
-	s, err := c.Client.Settings(ctx)
+	s, err := c.api.Settings(ctx)
 	if err != nil || *s.LogLevel != "debug" || !*s.Accounting || s.TCP["net.ipv4.tcp_rmem"] != rmem || s.TCP["net.ipv4.tcp_sack"] != "1" {
 		t.Errorf("%+v, %v", s, err)
 	}
@@ -211,12 +211,12 @@ func TestSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer second.Close()
-	list, err := c.Client.Sockets(ctx, &api.SocketQuery{TCP: true, States: []string{"ESTABLISHED"}, Holdup: true, Memory: true})
+	list, err := c.api.Sockets(ctx, &api.SocketQuery{TCP: true, States: []string{"ESTABLISHED"}, Holdup: true, Memory: true})
 	if err != nil || len(list) == 0 || list[0].Holdup == nil {
 		t.Errorf("%+v, %v", list, err)
 	}
 	// All sysctls can be set to what they are.
-	if err := c.Client.Change(ctx, &api.Settings{TCP: s.TCP}); err != nil {
+	if err := c.api.Change(ctx, &api.Settings{TCP: s.TCP}); err != nil {
 		t.Error(err)
 	}
 }

@@ -81,7 +81,7 @@ func ReadFrame(r io.Reader, buf []byte) (FrameType, []byte, error) {
 		return 0, nil, fmt.Errorf("an end with %d bytes of payload", n)
 	}
 	if _, err := io.ReadFull(r, buf[:n]); err != nil {
-		if err == io.EOF { //nolint:errorlint // io.ReadFull returns it bare
+		if err == io.EOF {
 			err = io.ErrUnexpectedEOF
 		}
 		return 0, nil, err

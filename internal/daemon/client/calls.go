@@ -1,6 +1,8 @@
 package client
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,16 +20,60 @@ func (c *Client) Info(ctx context.Context) (api.Info, error) {
 
 // Sockets lists sockets.
 func (c *Client) Sockets(ctx context.Context, q *api.SocketQuery) ([]api.Socket, error) {
-	return get[[]api.Socket](ctx, c, http.MethodGet, api.PathSockets, q, nil)
-}
-
-// RawSockets is Sockets as the daemon writes it. Close it.
-func (c *Client) RawSockets(ctx context.Context, q *api.SocketQuery) (io.ReadCloser, error) {
 	resp, err := c.request(ctx, http.MethodGet, api.PathSockets, q, nil, nil)
 	if err != nil {
 		return nil, err
 	}
-	return resp.Body, nil
+	defer resp.Body.Close()
+	out, err := readSockets(resp.Body)
+	if err != nil {
+		return nil, fmt.Errorf("the daemon's answer: %w", err)
+	}
+	return out, nil
+}
+
+// readSockets reads a list while the daemon still writes it. The daemon puts
+// each socket on a line of its own, which is what makes this fast and is no
+// part of the API: an answer in another form is read all the same.
+func readSockets(r io.Reader) ([]api.Socket, error) {
+	b := bufio.NewReaderSize(r, 64<<10)
+	out := []api.Socket{}
+	for {
+		line, err := b.ReadSlice('\n')
+		if err != nil {
+			return readAnySockets(line, b, out)
+		}
+		text := bytes.TrimSpace(line)
+		if bytes.Equal(text, []byte{']'}) {
+			return out, nil
+		}
+		mark := byte('[')
+		if len(out) > 0 {
+			mark = ','
+		}
+		var s api.Socket
+		if len(text) == 0 || text[0] != mark || json.Unmarshal(text[1:], &s) != nil {
+			return readAnySockets(line, b, out)
+		}
+		out = append(out, s)
+	}
+}
+
+// readAnySockets reads the rest of a list of which some have been read, in any
+// form. line is the start of the rest.
+func readAnySockets(line []byte, r io.Reader, read []api.Socket) ([]api.Socket, error) {
+	rest := bytes.TrimSpace(bytes.Clone(line))
+	if len(read) > 0 {
+		if len(rest) == 0 || rest[0] != ',' && rest[0] != ']' {
+			return nil, errors.New("want a list of sockets")
+		}
+		rest = append([]byte{'['}, bytes.TrimPrefix(rest, []byte{','})...)
+	}
+	var more []api.Socket
+	if err := json.NewDecoder(io.MultiReader(bytes.NewReader(rest), r)).Decode(&more); err != nil {
+		return nil, err
+	}
+	return append(read, more...), nil
 }
 
 // Stats reads the counters.

@@ -36,7 +36,7 @@ type Client struct {
 	http *http.Client
 }
 
-// ErrNoDaemon: nobody answers at the socket.
+// ErrNoDaemon is that nobody answers at the socket.
 var ErrNoDaemon = errors.New("no daemon answers")
 
 // New makes a client for the control socket at path. Nothing is asked yet.

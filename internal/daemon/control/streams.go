@@ -81,7 +81,7 @@ func lines[T any](w http.ResponseWriter, r *http.Request, run func(context.Conte
 	})
 	switch {
 	case r.Context().Err() != nil:
-		return nil // over, or nobody there to tell
+		return nil //nolint:nilerr // over, or nobody there to tell
 	case err != nil && send == nil:
 		return err
 	case err != nil:
@@ -132,10 +132,8 @@ func serveConnect(s *Server, w http.ResponseWriter, r *http.Request) error {
 	defer c.Close()
 	// Closing is what ends reads and writes when the server does.
 	defer context.AfterFunc(s.ctx, func() { c.Close() })()
-	_, err = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: "+api.Protocol+"\r\n\r\n")
-	if err != nil {
-		return nil // gone already
-	}
+	// To a client that has gone already this says nothing; Connect will see.
+	_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: "+api.Protocol+"\r\n\r\n")
 	rw := struct {
 		io.Reader
 		io.WriteCloser

@@ -90,6 +90,7 @@ func frames(t testing.TB) [][]byte {
 				l := &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode([]uint8{128, 135}[r.IntN(2)], 0)}
 				_ = l.SetNetworkLayerForChecksum(net)
 				stack = append(stack, l)
+			default:
 			}
 			stack = append(stack, gopacket.Payload("GET / "+strings.Repeat("x", r.IntN(100))))
 		}
