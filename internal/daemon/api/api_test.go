@@ -46,6 +46,21 @@ func TestSocketJSON(t *testing.T) {
 	}
 }
 
+// FuzzParse: read by hand a socket is what encoding/json reads.
+func FuzzParse(f *testing.F) {
+	for _, s := range sockets {
+		f.Add(s.AppendJSON(nil))
+	}
+	f.Add([]byte(`{"protocol":"tcp","local":"x","recvQ":-0,"sendQ":01}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var got, want Socket
+		err, wantErr := got.ParseJSON(b), json.Unmarshal(b, &want)
+		if (err != nil) != (wantErr != nil) || err == nil && !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v, %v; want %+v, %v", b, got, err, want, wantErr)
+		}
+	})
+}
+
 func TestFieldsJSON(t *testing.T) {
 	for _, c := range []struct {
 		text string

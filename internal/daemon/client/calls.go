@@ -52,7 +52,7 @@ func readSockets(r io.Reader) ([]api.Socket, error) {
 			mark = ','
 		}
 		var s api.Socket
-		if len(text) == 0 || text[0] != mark || json.Unmarshal(text[1:], &s) != nil {
+		if len(text) == 0 || text[0] != mark || s.ParseJSON(text[1:]) != nil {
 			return readAnySockets(line, b, out)
 		}
 		out = append(out, s)
