@@ -152,7 +152,14 @@ func (n *NIC) AddAddress(p netip.Prefix) error {
 	if err := n.s.ns.AddProtocolAddress(n.id, pa, netstack.AddressProperties{}); err != nil {
 		return fmt.Errorf("address %v: %w", p, Errno(err))
 	}
-	n.s.ns.AddRoute(tcpip.Route{Destination: pa.AddressWithPrefix.Subnet(), NIC: n.id})
+	onLink := tcpip.Route{Destination: pa.AddressWithPrefix.Subnet(), NIC: n.id}
+	known := func(r tcpip.Route) bool {
+		return r.NIC == n.id && r.Destination.Equal(onLink.Destination) && r.Gateway == onLink.Gateway
+	}
+	// gVisor would keep one for every address in the prefix.
+	if !slices.ContainsFunc(n.s.ns.GetRouteTable(), known) {
+		n.s.ns.AddRoute(onLink)
+	}
 	return nil
 }
 
@@ -170,18 +177,6 @@ func (n *NIC) AddRoute(r Route) error {
 		Gateway: tcpip.AddrFromSlice(r.Via.AsSlice()),
 		NIC:     n.id,
 	})
-	return nil
-}
-
-// AddNeighbour enters a neighbour by hand: neither ARP nor NDP will ask for it.
-func (n *NIC) AddNeighbour(a netip.Addr, hw net.HardwareAddr) error {
-	if !a.IsValid() || len(hw) != 6 {
-		return fmt.Errorf("neighbour %v at %v: want an address and six bytes", a, hw)
-	}
-	err := n.s.ns.AddStaticNeighbor(n.id, protocolOf(a), tcpip.AddrFromSlice(a.AsSlice()), tcpip.LinkAddress(hw))
-	if err != nil {
-		return fmt.Errorf("neighbour %v: %w", a, Errno(err))
-	}
 	return nil
 }
 

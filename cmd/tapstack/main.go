@@ -16,7 +16,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tapstack/internal/cli"
 	"tapstack/internal/daemon"
+	"tapstack/internal/daemon/client"
 	"tapstack/internal/demo"
 )
 
@@ -39,9 +41,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 		SilenceErrors:     true, // one line, below
 		SilenceUsage:      true,
 		PersistentPreRun:  func(*cobra.Command, []string) { begun = true },
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		CompletionOptions: cobra.CompletionOptions{}, // bash, zsh, fish
 	}
-	root.AddCommand(demoCommand(), doctorCommand(), drillCommand(), runCommand(), versionCommand())
+	root.AddCommand(
+		runCommand(), checkCommand(), reloadCommand(), stopCommand(), setCommand(), eventsCommand(),
+		ssCommand(), ipCommand(), pingCommand(), ncCommand(), nstatCommand(), captureCommand(),
+		demoCommand(), doctorCommand(), drillCommand(), versionCommand(),
+	)
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -50,12 +56,15 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return statusOK
 	}
+	if errors.Is(err, cli.ErrNegative) {
+		return statusFailure // and what was printed has said so
+	}
 	// cobra's suggestions, and whatever an error may quote, have line breaks.
 	fmt.Fprintln(stderr, "tapstack:", strings.Join(strings.Fields(err.Error()), " "))
 	var config *daemon.ConfigError
 	var usage *usageError
 	var noTAP *demo.NoTAPError
-	if !begun || errors.As(err, &config) || errors.As(err, &usage) || errors.As(err, &noTAP) {
+	if !begun || errors.Is(err, client.ErrNoDaemon) || errors.As(err, &config) || errors.As(err, &usage) || errors.As(err, &noTAP) {
 		return statusUsage
 	}
 	return statusFailure

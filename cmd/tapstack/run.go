@@ -15,7 +15,7 @@ import (
 )
 
 func runCommand() *cobra.Command {
-	var file string
+	var file, socket string
 	var f daemon.Flags
 	cmd := &cobra.Command{
 		Use:   "run [-c FILE | --nic NAME --address PREFIX ...]",
@@ -34,6 +34,11 @@ connection properly, for five seconds at most; a second one ends at once.`,
 			cfg, err := configuration(cmd, file, &f)
 			if err != nil {
 				return err
+			}
+			if cmd.Flags().Changed("socket") {
+				if err := cfg.SetSocket(socket); err != nil {
+					return err
+				}
 			}
 			return runDaemon(cmd.Context(), cfg, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
@@ -54,6 +59,7 @@ connection properly, for five seconds at most; a second one ends at once.`,
 	fl.StringVar(&f.Services.Discard, "discard", "", "where to read and forget, such as `:9`")
 	fl.StringVar(&f.Services.Chargen, "chargen", "", "where to write until the peer closes, such as `:19`")
 	fl.StringVar(&f.Services.HTTP, "http", "", "where to serve a status page, such as `:80`")
+	fl.StringVar(&socket, "socket", "", "where to be controlled: a `path` for the control socket, in place of the file's")
 	return cmd
 }
 
@@ -66,7 +72,11 @@ func configuration(cmd *cobra.Command, file string, f *daemon.Flags) (*daemon.Co
 		}
 		return f.Config()
 	}
-	if flags.NFlag() > 1 {
+	others := flags.NFlag() - 1
+	if flags.Changed("socket") {
+		others--
+	}
+	if others > 0 {
 		return nil, &daemon.ConfigError{Where: "-c", Err: errors.New("settings come from a file or from flags, not both: leave out one")}
 	}
 	return daemon.Load(file)
@@ -91,7 +101,16 @@ func runDaemon(ctx context.Context, cfg *daemon.Config, stdout, stderr io.Writer
 			os.Exit(128 + int(n))
 		}
 	}()
-	return daemon.Run(ctx, cfg, slog.New(slog.NewTextHandler(stderr, nil)), func(r *daemon.Ready) {
-		_ = r.Print(stdout) // nobody there to read it is no reason to end
-	})
+	reload := make(chan os.Signal, 1)
+	signal.Notify(reload, syscall.SIGHUP)
+	defer signal.Stop(reload)
+	d := daemon.Daemon{
+		Config: cfg,
+		Log:    slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelDebug}), // the daemon's own level decides
+		Ready: func(r *daemon.Ready) {
+			_ = r.Print(stdout) // nobody there to read it is no reason to end
+		},
+		Reload: reload,
+	}
+	return d.Run(ctx)
 }

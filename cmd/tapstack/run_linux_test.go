@@ -136,12 +136,21 @@ type process struct {
 	ns     *netns.NS
 	text   string // what it printed when it was ready
 	stderr bytes.Buffer
+	socket string // its control socket
 }
 
 // start runs the program with the given flags until it says that it is up.
 func start(t *testing.T, ns *netns.NS, args ...string) *process {
 	t.Helper()
-	p := &process{Cmd: exec.CommandContext(within(t), program, append([]string{"run"}, args...)...), ns: ns}
+	// A socket of its own: tests of other checkouts may run beside this one.
+	dir, err := os.MkdirTemp("", "tapstack")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	socket := filepath.Join(dir, "s")
+	args = append([]string{"run", "--socket", socket}, args...)
+	p := &process{Cmd: exec.CommandContext(within(t), program, args...), ns: ns, socket: socket}
 	p.Stderr = &p.stderr
 	stdout, err := p.StdoutPipe()
 	if err != nil {

@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"math"
 	"net/netip"
@@ -16,7 +17,23 @@ import (
 type Config struct {
 	NICs     []NICConfig // at least one, in the order of the file
 	Services ServicesConfig
+	TCP      stack.TCPConfig
+	Control  ControlConfig
+
+	// File is where it was read, to be read again; "" is nowhere.
+	File string
 }
+
+// ControlConfig says where the daemon is controlled, and by whom besides root.
+type ControlConfig struct {
+	Path   string      // of the Unix socket; "" is nowhere
+	Mode   fs.FileMode // its permissions
+	GID    int         // the group that may change things; -1 is none
+	Others bool        // everybody else may look
+}
+
+// DefaultSocket is where the control socket is unless somebody says otherwise.
+const DefaultSocket = "/run/tapstack/control.sock"
 
 // NICConfig is one TAP and the stack's end of it.
 type NICConfig struct {
@@ -40,6 +57,9 @@ type NICConfig struct {
 // address for all of the stack's. "" leaves the service out.
 type ServicesConfig struct {
 	Echo, Discard, Chargen, HTTP string
+
+	// Accounting keeps book of what holds each connection up.
+	Accounting bool
 
 	// Logger hears what no client can be told; nil is nobody.
 	Logger *slog.Logger
@@ -91,6 +111,17 @@ type draft struct {
 	where    string // of the whole
 	nics     []nicDraft
 	services []serviceDraft
+	account  bool
+	tcp      []sysctlDraft
+	control  *controlDraft // nil is none
+}
+
+type sysctlDraft struct{ name, value, where string }
+
+type controlDraft struct {
+	path, mode, group string
+	others            bool
+	where             func(key string) string
 }
 
 type nicDraft struct {
@@ -127,6 +158,18 @@ func (d *draft) config() (*Config, error) {
 	}
 	if err := d.checkServices(c); err != nil {
 		return nil, err
+	}
+	c.Services.Accounting = d.account
+	for _, t := range d.tcp {
+		if err := setSysctl(&c.TCP, t.name, t.value); err != nil {
+			return nil, &ConfigError{t.where, err}
+		}
+	}
+	if d.control != nil {
+		var err error
+		if c.Control, err = d.control.config(); err != nil {
+			return nil, err
+		}
 	}
 	return c, nil
 }

@@ -33,7 +33,15 @@ func TestExampleFile(t *testing.T) {
 				{Dst: p("fd00:88::/64"), Via: a("fd00:77::1")},
 			},
 		}},
-		Services: ServicesConfig{Echo: ":7", Discard: ":9", Chargen: ":19", HTTP: ":80"},
+		Services: ServicesConfig{Echo: ":7", Discard: ":9", Chargen: ":19", HTTP: ":80", Accounting: true},
+		TCP: stack.TCPConfig{
+			CongestionControl: "cubic",
+			ReceiveBuffer:     stack.BufferRange{Min: 4096, Default: 524288, Max: 4194304},
+			SendBuffer:        stack.BufferRange{Min: 4096, Default: 1048576, Max: 4194304},
+			FinWait2:          60 * time.Second, MinRTO: 200 * time.Millisecond, MaxRTO: 120 * time.Second,
+		},
+		Control: ControlConfig{Path: DefaultSocket, Mode: 0o666, GID: 0, Others: true},
+		File:    "../../testdata/tapstack.toml",
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -82,6 +90,8 @@ func TestFlagsSayTheSameAsAFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Flags do not say all that a file can.
+	want.TCP, want.Control, want.File, want.Services.Accounting = stack.TCPConfig{}, ControlConfig{}, "", false
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("flags %+v\nfile  %+v", got, want)
 	}
@@ -151,6 +161,20 @@ var badFiles = []struct{ name, file, want string }{
 	{"negative spin", nic("spin = '-1s'"), `f:3: spin: "-1s": write a time`},
 	{"long spin", nic("spin = '1h'"), `f:3: spinning for 1h0m0s: choose at most 100ms`},
 	{"small MTU of an adopted TAP", nic("adopt = true", "mtu = 67"), `f:4: MTU 67 is out of range`},
+	{"control is no section", nic() + "[[control]]", `f:3: "control" has to be a section`},
+	{"unknown control key", nic("[control]", "pth = '/x'"), `f:4: unknown key "pth" in [control]: did you mean "path"?`},
+	{"control path is a number", nic("[control]", "path = 5"), `f:4: path: want a path in quotes`},
+	{"control path is relative", nic("[control]", "path = 'x'"), `f:4: path "x": want an absolute one`},
+	{"control mode", nic("[control]", "mode = '0888'"), `f:4: mode "0888": want permissions in octal`},
+	{"control group", nic("[control]", "group = 'nosuchgroup'"), `f:4: there is no group "nosuchgroup": make it`},
+	{"control others", nic("[control]", "readonly-for-others = 1"), `f:4: readonly-for-others: want true or false`},
+	{"unknown sysctl", nic("[tcp]", "'net.ipv4.tcp_rmen' = 5"), `f:4: unknown key "net.ipv4.tcp_rmen" in [tcp]: did you mean "net.ipv4.tcp_rmem"?`},
+	{"sysctl without quotes", nic("[tcp]", "net.ipv4.tcp_sack = 5"), `f:4: unknown key "net" in [tcp]: write the whole name in quotes`},
+	{"sysctl of the wrong type", nic("[tcp]", "'net.ipv4.tcp_sack' = {}"), `f:4: net.ipv4.tcp_sack: want a number`},
+	{"sysctl out of range", nic("[tcp]", "'net.ipv4.tcp_sack' = 2"), `f:4: net.ipv4.tcp_sack = "2": want 0 or 1`},
+	{"sysctl buffers", nic("[tcp]", "'net.ipv4.tcp_rmem' = [4096, 100, 200]"), `f:4: net.ipv4.tcp_rmem = "4096 100 200": want three numbers`},
+	{"sysctl algorithm", nic("[tcp]", "'net.ipv4.tcp_congestion_control' = 'bbr'"), `want cubic or reno`},
+	{"accounting", nic("[services]", "accounting = 'yes'"), `f:4: accounting: want true or false`},
 
 	{"route without via", nic("routes = ['10.1.0.0/16']"), `f:3: route "10.1.0.0/16": write it as`},
 	{"route to nothing", nic("routes = ['x via 10.0.0.1']"), `f:3: route "x via 10.0.0.1": "x" is not a prefix`},

@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
+	"os"
 	"time"
 
+	"tapstack/internal/daemon/node"
 	"tapstack/stack"
 	"tapstack/tap"
 )
@@ -15,73 +16,100 @@ import (
 // drainTime is how long connections get to close when the daemon ends.
 const drainTime = 5 * time.Second
 
-// Run makes the TAPs of cfg, or adopts them, a stack on them, and its services; calls ready,
-// which may be nil, when all of it works; and serves until ctx is done. Then
-// it closes every connection properly, for five seconds at most, and the TAPs
-// with the stack. logger may be nil.
+// Run is a Daemon's Run with nothing but a log, which may be nil, and ready.
+func Run(ctx context.Context, cfg *Config, logger *slog.Logger, ready func(*Ready)) error {
+	d := Daemon{Config: cfg, Ready: ready}
+	if logger != nil {
+		d.Log = logger.Handler()
+	}
+	return d.Run(ctx)
+}
+
+// Daemon is a daemon to be run, once.
+type Daemon struct {
+	Config *Config
+	// Log takes what there is to say; nil is nobody. It is asked for a level
+	// of its own too: the daemon's, info at first, can be changed.
+	Log slog.Handler
+	// Ready, if not nil, is called when everything works.
+	Ready func(*Ready)
+	// Reload has the configuration read again whenever it gives something.
+	Reload <-chan os.Signal
+}
+
+// Run makes the TAPs of the configuration, a stack on them, its services and
+// the control socket; calls Ready; and serves until ctx is done or somebody
+// asks it to stop. Then it closes every connection properly, for five seconds
+// at most, and the TAPs with the stack.
 //
 // The TAPs are made in the network namespace of the calling thread.
 //
-// The error is nil when ctx ended it; a *ConfigError when it could not start,
-// with nothing left behind; otherwise why the stack ended (see
+// The error is nil when ctx or a stop ended it; a *ConfigError when it could
+// not start, with nothing left behind; otherwise why the stack ended (see
 // stack.Stack.Err), such as tap.ErrGone when somebody deleted a TAP.
-func Run(ctx context.Context, cfg *Config, logger *slog.Logger, ready func(*Ready)) error {
-	if logger == nil {
-		logger = slog.New(slog.DiscardHandler)
+func (d *Daemon) Run(ctx context.Context) (err error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	h := &instance{cfg: d.Config, started: time.Now(), stop: stop}
+	inner := d.Log
+	if inner == nil {
+		inner = slog.DiscardHandler
 	}
-	s, err := stack.New(nil)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	nics := slices.Clone(cfg.NICs)
-	for i := range nics {
-		if err := addNIC(s, &nics[i]); err != nil {
-			return &ConfigError{Err: err}
-		}
-	}
-	sc := cfg.Services
-	sc.Logger = logger
-	services, err := StartServices(s, sc)
+	h.log = slog.New(h.events.Handler(inner))
+
+	s, err := stack.New(&stack.Config{TCP: d.Config.TCP})
 	if err != nil {
 		return &ConfigError{Err: err}
 	}
-	if ready != nil {
-		ready(&Ready{NICs: nics, Services: services.Addrs()})
+	defer s.Close()
+	h.stack, h.Node = s, node.New(s)
+	for i := range d.Config.NICs {
+		if err := h.addNIC(&d.Config.NICs[i]); err != nil {
+			return &ConfigError{Err: err}
+		}
 	}
-
-	var ended error
-	select {
-	case <-ctx.Done():
-		logger.Info("ending: closing connections", "limit", drainTime)
-	case <-s.Done():
-		// Every connection is reset already; only goroutines are left.
-		ended = explainEnd(s.Err())
+	if err := h.startServices(); err != nil {
+		return &ConfigError{Err: err}
 	}
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
-	defer cancel()
-	if err := services.Shutdown(drain); err != nil {
-		logger.Warn("ending", "err", err)
+	defer h.drain(ctx)
+	endControl, err := h.startControl()
+	if err != nil {
+		return &ConfigError{Err: err}
 	}
-	return ended
+	// After the services: they can be watched while they end.
+	defer endControl()
+	if d.Ready != nil {
+		d.Ready(&Ready{NICs: d.Config.NICs, Services: h.services.Addrs(), Control: d.Config.Control.Path})
+	}
+	return h.serve(ctx, d.Reload)
 }
 
-// addNIC makes or adopts the TAP and gives it to the stack, which owns it from
-// then on. n.MTU becomes what it turned out to be.
-func addNIC(s *stack.Stack, n *NICConfig) error {
-	dev, err := tap.Open(&tap.Config{
-		Name: n.Name, MTU: n.MTU, Host: n.Host,
-		Adopt: n.Adopt, Queues: n.Queues, Plain: n.Plain, Spin: n.Spin,
+// serve waits for what the operator wants.
+func (h *instance) serve(ctx context.Context, reload <-chan os.Signal) error {
+	for {
+		select {
+		case <-reload:
+			_, _ = h.Reload() // which has logged how it went
+		case <-ctx.Done():
+			h.log.Info("ending: closing connections", "limit", drainTime)
+			h.drain(ctx)
+			return nil
+		case <-h.stack.Done():
+			// Every connection is reset already; only goroutines are left.
+			return explainEnd(h.stack.Err())
+		}
+	}
+}
+
+// drain ends the services, once.
+func (h *instance) drain(ctx context.Context) {
+	h.drained.Do(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+		defer cancel()
+		if err := h.services.Shutdown(ctx); err != nil {
+			h.log.Warn("ending", "err", err)
+		}
 	})
-	if err != nil {
-		return fmt.Errorf("nic %s: %w", n.Name, err)
-	}
-	nic, err := s.AddNIC(dev, &stack.NICConfig{Addresses: n.Address, Routes: n.Routes})
-	if err != nil {
-		return err
-	}
-	n.MTU = nic.MTU()
-	return nil
 }
 
 // explainEnd adds what may have happened.

@@ -32,7 +32,12 @@ func Load(path string) (*Config, error) {
 	if err != nil {
 		return nil, configErrorf("", "configuration: %w", err)
 	}
-	return Parse(path, data)
+	c, err := Parse(path, data)
+	if err != nil {
+		return nil, err
+	}
+	c.File = path
+	return c, nil
 }
 
 // Parse is Load for a file's content; name is what errors call it.
@@ -63,9 +68,10 @@ func Parse(name string, data []byte) (*Config, error) {
 
 // The keys there are. Below "nic" stand names that the operator chooses.
 var (
-	rootKeys    = []string{"nic", "services"}
+	rootKeys    = []string{"nic", "services", "tcp", "control"}
 	nicKeys     = []string{"address", "host", "mtu", "routes", "adopt", "queues", "plain", "spin"}
 	serviceKeys = []string{"echo", "discard", "chargen", "http"}
+	controlKeys = []string{"path", "mode", "group", "readonly-for-others"}
 )
 
 // table is a TOML table whose values are not looked at yet.
@@ -97,9 +103,15 @@ func (f *tomlFile) checkKeys() error {
 		known, section := rootKeys, ""
 		switch {
 		case len(k) == 2 && k[0] == "services":
-			known, section = serviceKeys, " in [services]"
+			known, section = append(slices.Clip(serviceKeys), "accounting"), " in [services]"
+		case len(k) == 2 && k[0] == "control":
+			known, section = controlKeys, " in [control]"
+		case len(k) == 2 && k[0] == "tcp":
+			known, section = sysctlNames(), " in [tcp]"
 		case len(k) == 3 && k[0] == "nic":
 			known, section = nicKeys, " in ["+k[:2].String()+"]"
+		case len(k) > 2 && k[0] == "tcp":
+			return configErrorf(f.where(k...), "unknown key %q in [tcp]: write the whole name in quotes, such as \"net.ipv4.tcp_rmem\"", k[1])
 		case len(k) != 1:
 			continue
 		}
@@ -145,7 +157,14 @@ func (f *tomlFile) draft() (*draft, error) {
 		}
 		d.services = append(d.services, s)
 	}
-	return d, nil
+	if p, ok := services["accounting"]; ok && f.md.PrimitiveDecode(p, &d.account) != nil {
+		return nil, configErrorf(f.where("services", "accounting"), "accounting: want true or false")
+	}
+	if err := f.tcpDraft(d); err != nil {
+		return nil, err
+	}
+	d.control, err = f.controlDraft()
+	return d, err
 }
 
 // nicNames are the names below "nic" as the file has them.

@@ -14,6 +14,7 @@ import (
 type Ready struct {
 	NICs     []NICConfig
 	Services []ServiceAddr
+	Control  string // the control socket's path, "" for none
 }
 
 // Print writes it for a human, with commands to try.
@@ -35,6 +36,9 @@ func (r *Ready) Print(w io.Writer) error {
 			fmt.Fprintf(t, "services\n")
 		}
 		fmt.Fprintf(t, "  %s\t%s %s\n", a.Name, a.Addr.Network(), a.Addr)
+	}
+	if r.Control != "" {
+		fmt.Fprintf(t, "control\t%s\n", r.Control)
 	}
 	fmt.Fprintf(t, "\ntry\n")
 	for _, line := range r.examples() {

@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -23,11 +25,10 @@ type Services struct {
 	started time.Time
 	web     *http.Server
 
-	// Written by StartServices alone.
-	addrs     []ServiceAddr
-	listeners []interface{ Close() error }
+	accounting atomic.Bool // of connections from now on
 
 	mu       sync.Mutex // guards what follows
+	open     []openService
 	conns    map[*conn]struct{}
 	stopping bool // every connection is told to end
 	aborted  bool // and was reset
@@ -35,6 +36,12 @@ type Services struct {
 	work    sync.WaitGroup // one per listener and per connection in conns
 	once    sync.Once      // closes abandon
 	abandon chan struct{}  // closed when nobody waits for peers any more
+}
+
+// openService is a socket that a service listens on.
+type openService struct {
+	ServiceAddr
+	socket interface{ Close() error }
 }
 
 // ServiceAddr is where a service listens. Addr's network is "tcp" or "udp".
@@ -64,24 +71,67 @@ func StartServices(s *stack.Stack, cfg ServicesConfig) (_ *Services, err error) 
 			_ = srv.Shutdown(ctx)
 		}
 	}()
-	for _, one := range []struct {
-		name, addr string
-		start      func(name, addr string) error
-	}{
-		{"echo", cfg.Echo, srv.listenTCP(echo)},
-		{"echo", cfg.Echo, srv.listenEchoUDP},
-		{"discard", cfg.Discard, srv.listenTCP(discard)},
-		{"chargen", cfg.Chargen, srv.listenTCP(chargen)},
-		{"http", cfg.HTTP, srv.listenWeb},
-	} {
-		if one.addr == "" {
+	srv.accounting.Store(cfg.Accounting)
+	for _, one := range cfg.each() {
+		if *one.addr == "" {
 			continue
 		}
-		if err := one.start(one.name, one.addr); err != nil {
-			return nil, listenError(one.name, one.addr, err)
+		if err := srv.start(one.name, *one.addr); err != nil {
+			return nil, err
 		}
 	}
 	return srv, nil
+}
+
+// start starts one service; with an error, one line, none of its sockets is
+// left.
+func (s *Services) start(name, addr string) error {
+	starts := map[string][]func(name, addr string) error{
+		"echo":    {s.listenTCP(echo), s.listenEchoUDP},
+		"discard": {s.listenTCP(discard)},
+		"chargen": {s.listenTCP(chargen)},
+		"http":    {s.listenWeb},
+	}
+	for _, listen := range starts[name] {
+		if err := listen(name, addr); err != nil {
+			s.silence(name)
+			return listenError(name, addr, err)
+		}
+	}
+	return nil
+}
+
+// silence ends a service's listening. Its connections go on.
+func (s *Services) silence(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open = slices.DeleteFunc(s.open, func(o openService) bool {
+		if o.Name == name {
+			_ = o.socket.Close() // fails only if closed before
+		}
+		return o.Name == name
+	})
+}
+
+// Move makes a service listen somewhere else, or nowhere if addr is "". Its
+// connections go on. With an error it listens nowhere.
+func (s *Services) Move(name, addr string) error {
+	s.silence(name)
+	if addr == "" {
+		return nil
+	}
+	return s.start(name, addr)
+}
+
+// SetAccounting switches on or off that the services' connections keep book of
+// what holds them up, those there are and those to come.
+func (s *Services) SetAccounting(on bool) {
+	s.accounting.Store(on)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		_ = c.SetAccounting(on) // fails only for one that is closed
+	}
 }
 
 // listenError says in one line which service can not listen, and why.
@@ -102,7 +152,19 @@ func listenError(name, addr string, err error) error {
 
 // Addrs are where the services listen: echo, discard, chargen, http, as far as
 // they were asked for, with the ports that were chosen for port 0.
-func (s *Services) Addrs() []ServiceAddr { return append([]ServiceAddr(nil), s.addrs...) }
+func (s *Services) Addrs() []ServiceAddr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []ServiceAddr
+	for _, one := range (&ServicesConfig{}).each() {
+		for _, o := range s.open {
+			if o.Name == one.name {
+				out = append(out, o.ServiceAddr)
+			}
+		}
+	}
+	return out
+}
 
 // listenTCP is a start function for a service of one goroutine per connection.
 func (s *Services) listenTCP(serve func(*conn) error) func(name, addr string) error {
@@ -139,8 +201,9 @@ func (s *Services) listen(name, addr string) (*socketapi.TCPListener, error) {
 }
 
 func (s *Services) opened(name string, addr net.Addr, l interface{ Close() error }) {
-	s.addrs = append(s.addrs, ServiceAddr{name, addr})
-	s.listeners = append(s.listeners, l)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open = append(s.open, openService{ServiceAddr{name, addr}, l})
 }
 
 // ended logs why a service takes nothing any more, unless it was told to.
@@ -163,6 +226,9 @@ func (s *Services) accept(l *socketapi.TCPListener, web bool) (*conn, error) {
 		return nil, err
 	}
 	c := &conn{TCPConn: tc, services: s, web: web}
+	if s.accounting.Load() {
+		_ = c.SetAccounting(true) // fails only for one that is closed
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.aborted {
@@ -191,10 +257,10 @@ func (s *Services) over(c *conn) {
 // have closed as well, or ctx is done; what is left then is reset, and the
 // error says how many that were. When it returns no goroutine is left.
 func (s *Services) Shutdown(ctx context.Context) error {
-	for _, l := range s.listeners {
-		_ = l.Close() // fails only if closed before
-	}
 	s.mu.Lock()
+	for _, o := range s.open {
+		_ = o.socket.Close() // fails only if closed before
+	}
 	s.stopping = true
 	for c := range s.conns {
 		c.stop()

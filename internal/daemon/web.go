@@ -95,7 +95,7 @@ func (s *Services) serveStatus(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(t, "  segments\t%d received\t%d sent\t%d sent again\n", st.TCP.SegmentsReceived, st.TCP.SegmentsSent, st.TCP.Retransmits)
 	fmt.Fprintf(t, "UDP\t%d received\t%d sent\n", st.UDP.Received, st.UDP.Sent)
 	fmt.Fprintf(t, "\nservices\n")
-	for _, a := range s.addrs {
+	for _, a := range s.Addrs() {
 		fmt.Fprintf(t, "  %s\t%s\t%s\n", a.Name, a.Addr.Network(), a.Addr)
 	}
 	fmt.Fprintf(t, "\nall counters: /stats   random bytes with their SHA-256: /bytes?n=1000000\n")

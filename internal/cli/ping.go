@@ -1,0 +1,141 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/netip"
+	"time"
+
+	"tapstack/internal/daemon/api"
+	"tapstack/internal/daemon/client"
+)
+
+// Ping are the arguments of tapstack ping, which are those of iputils' ping.
+type Ping struct {
+	To       string
+	Count    int
+	Interval time.Duration
+	Size     int
+	Timeout  time.Duration // for each reply
+	V4, V6   bool
+	JSON     func(any) error // prints each reply and the summary, nil for text
+}
+
+// PingSummary is what a ping came to. Times are in milliseconds.
+type PingSummary struct {
+	To         string  `json:"to"`
+	Sent       int     `json:"sent"`
+	Received   int     `json:"received"`
+	Duplicates int     `json:"duplicates"`
+	Errors     int     `json:"errors"`
+	Loss       float64 `json:"loss"` // percent
+	Min        float64 `json:"min"`
+	Avg        float64 `json:"avg"`
+	Max        float64 `json:"max"`
+	Mdev       float64 `json:"mdev"`
+
+	sum, squares float64
+}
+
+// Run pings until Count replies or ctx is done, and sums up. Without any reply
+// the error is ErrNegative.
+func (o *Ping) Run(ctx context.Context, c *client.Client, w io.Writer) error {
+	a, err := netip.ParseAddr(o.To)
+	switch {
+	case err != nil:
+		return usagef("ping: %q is no address (this stack resolves no names)", o.To)
+	case o.V4 && !a.Is4() || o.V6 && !a.Is6():
+		return usagef("ping: %v is not of the family that was asked for", a)
+	}
+	if o.JSON == nil {
+		fmt.Fprintf(w, "PING %s %d(%d) bytes of data.\n", o.To, o.Size, o.Size+8+map[bool]int{true: 20, false: 40}[a.Is4()])
+	}
+	s := &PingSummary{To: o.To}
+	start := time.Now()
+	err = c.Ping(ctx, &api.PingQuery{To: o.To, Count: o.Count, Interval: o.Interval, Size: o.Size, Timeout: o.Timeout},
+		func(r *api.PingReply) error {
+			s.add(r)
+			if o.JSON != nil {
+				return o.JSON(r)
+			}
+			printReply(w, r)
+			return nil
+		})
+	if err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	s.finish()
+	if o.JSON != nil {
+		err = o.JSON(s)
+	} else {
+		s.print(w, time.Since(start))
+	}
+	if err == nil && s.Received == 0 {
+		err = ErrNegative
+	}
+	if errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	return err
+}
+
+func printReply(w io.Writer, r *api.PingReply) {
+	switch {
+	case r.Error != "" && r.Sequence == 0:
+		fmt.Fprintf(w, "ping: %s\n", r.Error)
+	case r.Error == "timeout":
+		fmt.Fprintf(w, "no answer yet for icmp_seq=%d\n", r.Sequence)
+	case r.Error != "":
+		fmt.Fprintf(w, "icmp_seq=%d %s\n", r.Sequence, r.Error)
+	case r.Duplicate:
+		fmt.Fprintf(w, "%d bytes from %s: icmp_seq=%d (DUP!)\n", r.Bytes, r.From, r.Sequence)
+	default:
+		fmt.Fprintf(w, "%d bytes from %s: icmp_seq=%d time=%.3g ms\n", r.Bytes, r.From, r.Sequence, r.Millis)
+	}
+}
+
+// add counts what became of a request.
+func (s *PingSummary) add(r *api.PingReply) {
+	s.Sent = max(s.Sent, r.Sequence)
+	switch {
+	case r.Duplicate:
+		s.Duplicates++
+	case r.Error == "timeout":
+	case r.Error != "":
+		s.Errors++
+	default:
+		if s.Received++; s.Received == 1 {
+			s.Min = r.Millis
+		}
+		s.Min, s.Max = min(s.Min, r.Millis), max(s.Max, r.Millis)
+		s.sum += r.Millis
+		s.squares += r.Millis * r.Millis
+	}
+}
+
+func (s *PingSummary) finish() {
+	if s.Sent > 0 {
+		s.Loss = 100 * float64(s.Sent-s.Received) / float64(s.Sent)
+	}
+	if n := float64(s.Received); n > 0 {
+		s.Avg = s.sum / n
+		s.Mdev = math.Sqrt(max(0, s.squares/n-s.Avg*s.Avg))
+	}
+}
+
+func (s *PingSummary) print(w io.Writer, took time.Duration) {
+	fmt.Fprintf(w, "\n--- %s ping statistics ---\n%d packets transmitted, %d received", s.To, s.Sent, s.Received)
+	if s.Duplicates > 0 {
+		fmt.Fprintf(w, ", +%d duplicates", s.Duplicates)
+	}
+	if s.Errors > 0 {
+		fmt.Fprintf(w, ", +%d errors", s.Errors)
+	}
+	fmt.Fprintf(w, ", %.4g%% packet loss, time %dms\n", s.Loss, took.Milliseconds())
+	if s.Received > 0 {
+		fmt.Fprintf(w, "rtt min/avg/max/mdev = %.3f/%.3f/%.3f/%.3f ms\n", s.Min, s.Avg, s.Max, s.Mdev)
+	}
+}

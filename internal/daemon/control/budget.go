@@ -1,0 +1,105 @@
+package control
+
+import (
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"tapstack/internal/daemon/api"
+)
+
+// Limits. Who may only look has a smaller share of his own, so that nobody
+// locks out who may change things.
+const (
+	maxBody   = 64 << 10 // bytes of a request's body
+	maxHeader = 16 << 10 // bytes of its head
+	maxQuery  = 4 << 10  // bytes of its parameters
+
+	headerTimeout = 5 * time.Second  // for a request's head
+	readTimeout   = 10 * time.Second // for all of it
+	writeTimeout  = 30 * time.Second // for an answer, or a piece of a stream
+	idleTimeout   = 60 * time.Second // between two requests
+
+	maxConns, maxLookConns     = 256, 64
+	maxStreams, maxLookStreams = 64, 16
+
+	maxTurned = 32 // connections that are only told why not
+)
+
+// budget bounds how many of something there are at once.
+type budget struct {
+	mu   sync.Mutex
+	used [accessChange + 1]int
+	max  [accessChange + 1]int
+}
+
+// take takes one, if there is one left.
+func (b *budget) take(a access) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.used[a] >= b.max[a] {
+		return false
+	}
+	b.used[a]++
+	return true
+}
+
+func (b *budget) give(a access) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.used[a]--
+}
+
+// peerConn is a connection whose peer is known.
+type peerConn struct {
+	*net.UnixConn
+	access access
+	why    *api.Error // not nil: all that it is told
+	once   sync.Once
+	done   func()
+}
+
+// Close closes the connection and makes room for another.
+func (c *peerConn) Close() error {
+	err := c.UnixConn.Close()
+	c.once.Do(c.done)
+	return err
+}
+
+// peerListener accepts as many as there may be, and a few more who are told
+// why not; the rest are closed.
+type peerListener struct {
+	*Listener
+	s *Server
+}
+
+// Accept implements net.Listener.
+func (l *peerListener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.AcceptUnix()
+		if err != nil {
+			return nil, err
+		}
+		p := &peerConn{UnixConn: c}
+		cred, err := l.s.peer(c)
+		if err != nil {
+			l.s.log.Warn("control: a connection without credentials", "err", err)
+		} else {
+			p.access = l.s.accessOf(&cred)
+		}
+		if p.access == accessNone {
+			l.s.refused(&cred)
+			p.why = api.Errorf(http.StatusForbidden, "you may not use this control socket")
+		} else if !l.s.conns.take(p.access) {
+			p.access = accessNone
+			p.why = api.Errorf(http.StatusServiceUnavailable, "too many connections at once")
+		}
+		if p.why != nil && !l.s.conns.take(accessNone) {
+			c.Close()
+			continue
+		}
+		p.done = func() { l.s.conns.give(p.access) }
+		return p, nil
+	}
+}

@@ -1,0 +1,162 @@
+package control
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"tapstack/internal/daemon/api"
+)
+
+// TestTooMany: connections and streams beyond the limit are refused, and who
+// may only look leaves room for who may change things.
+func TestTooMany(t *testing.T) {
+	f := newFake()
+	var mu sync.Mutex
+	who := nobody()
+	s := serve(t, f, Access{Owner: owner, Others: true}, func() Credentials { mu.Lock(); defer mu.Unlock(); return who })
+	var held []net.Conn
+	refused := 0
+	for range 3 * maxLookConns {
+		c, err := net.Dial("unix", s.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprint(c, "GET /v1/info HTTP/1.1\r\nHost: x\r\n\r\n") // or it is closed already
+		_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
+		line, err := bufio.NewReader(c).ReadString('\n')
+		switch {
+		case err == nil && strings.Contains(line, " 200 "):
+			held = append(held, c)
+		case err == nil && strings.Contains(line, " 503 "), errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+			refused++
+		default:
+			t.Fatalf("%q, %v", line, err)
+		}
+	}
+	if len(held) != maxLookConns || refused != 2*maxLookConns {
+		t.Errorf("%d held, %d refused", len(held), refused)
+	}
+	mu.Lock()
+	who = root()
+	mu.Unlock()
+	if status, answer := s.ask(t, "GET", "/v1/info", ""); status != 200 {
+		t.Errorf("root: %d %s", status, answer)
+	}
+	mu.Lock()
+	who = nobody()
+	mu.Unlock()
+	for _, c := range held {
+		c.Close()
+	}
+	// Room again, as soon as the server has seen them go.
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		status, answer := s.ask(t, "GET", "/v1/info", "")
+		if status == 200 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("for ever full: %d %s", status, answer)
+		}
+	}
+}
+
+// TestStreamsEnd: a stream ends when its client goes, which makes room for
+// another; there are no more than there may be.
+func TestStreamsEnd(t *testing.T) {
+	f := newFake()
+	s := serve(t, f, Access{Owner: owner, Others: true}, nobody)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	c := s.client(t)
+	open := func() (*http.Response, error) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost/v1/events", nil)
+		if err != nil {
+			return nil, err
+		}
+		return c.Do(req)
+	}
+	for range maxLookStreams {
+		resp, err := open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		line, err := bufio.NewReader(resp.Body).ReadString('\n')
+		if err != nil || !strings.Contains(line, `"message":"hello"`) {
+			t.Fatalf("%q, %v", line, err)
+		}
+	}
+	resp, err := open()
+	if err != nil || resp.StatusCode != http.StatusServiceUnavailable {
+		t.Fatalf("one too many: %v, %v", resp, err)
+	}
+	resp.Body.Close()
+	cancel()
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		s.streams.mu.Lock()
+		used := s.streams.used[accessLook]
+		s.streams.mu.Unlock()
+		if used == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d streams are left", used)
+		}
+		<-time.After(time.Millisecond)
+	}
+}
+
+// TestCloseEndsStreams: the serving's clean-up demands that Close is not held
+// up by a stream, a stop or an upgraded connection.
+func TestCloseEndsStreams(t *testing.T) {
+	f := newFake()
+	s := serve(t, f, Access{Owner: owner}, root)
+	for _, path := range []string{"GET /v1/events", "GET /v1/stats/watch", "POST /v1/stop", "POST /v1/connect?network=tcp&address=x"} {
+		c, err := net.Dial("unix", s.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprintf(c, "%s HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n", path, api.Protocol)
+		r := bufio.NewReader(c)
+		if line, err := r.ReadString('\n'); err != nil || !strings.Contains(line, " 200 ") && !strings.Contains(line, " 101 ") {
+			t.Fatalf("%s: %q, %v", path, line, err)
+		}
+	}
+}
+
+// TestMalformed sends what is no HTTP, or too much of it, or stops in the
+// middle; the server answers others meanwhile.
+func TestMalformed(t *testing.T) {
+	s := serve(t, newFake(), Access{Owner: owner}, root)
+	for _, text := range []string{
+		"\x00\x01\x02\x03\r\n\r\n", "GET\r\n\r\n", "GET /v1/info HTTP/9.9\r\n\r\n",
+		"GET /v1/info HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("a", 2*maxHeader+8192) + "\r\n\r\n",
+		"POST /v1/addresses HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n{", // never the rest
+		"POST /v1/addresses HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+		"GET /v1/in", // never the rest
+	} {
+		c, err := net.Dial("unix", s.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := io.WriteString(c, text); err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("%.30q: %v", text, err)
+		}
+		if status, answer := s.ask(t, "GET", "/v1/info", ""); status != 200 {
+			t.Errorf("beside %.30q: %d %s", text, status, answer)
+		}
+	}
+}

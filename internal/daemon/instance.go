@@ -1,0 +1,176 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"tapstack/internal/daemon/api"
+	"tapstack/internal/daemon/control"
+	"tapstack/internal/daemon/events"
+	"tapstack/internal/daemon/node"
+	"tapstack/stack"
+	"tapstack/tap"
+	"tapstack/tap/capture"
+)
+
+// instance is a running daemon: what the control API controls.
+type instance struct {
+	*node.Node
+	stack    *stack.Stack
+	services *Services
+	control  *control.Server // nil without one
+	events   events.Log
+	log      *slog.Logger
+	started  time.Time
+	stop     context.CancelFunc
+	drained  sync.Once
+
+	mu  sync.Mutex // held while something changes
+	cfg *Config    // in force; never changed, only replaced
+}
+
+var _ control.Backend = (*instance)(nil)
+
+// addNIC makes or adopts the TAP and gives it to the stack, which owns it from then on.
+func (h *instance) addNIC(n *NICConfig) error {
+	dev, err := tap.Open(&tap.Config{
+		Name: n.Name, MTU: n.MTU, Host: n.Host,
+		Adopt: n.Adopt, Queues: n.Queues, Plain: n.Plain, Spin: n.Spin,
+	})
+	if err != nil {
+		return fmt.Errorf("nic %s: %w", n.Name, err)
+	}
+	d := capture.Wrap(dev)
+	nic, err := h.stack.AddNIC(d, &stack.NICConfig{Addresses: n.Address, Routes: n.Routes})
+	if err != nil {
+		return err
+	}
+	n.MTU = nic.MTU() // what it turned out to be
+	h.AddDevice(d)
+	return nil
+}
+
+func (h *instance) startServices() (err error) {
+	sc := h.cfg.Services
+	sc.Logger = h.log
+	h.services, err = StartServices(h.stack, sc)
+	return err
+}
+
+// startControl opens the control socket, if there is to be one. The function
+// ends it.
+func (h *instance) startControl() (end func(), err error) {
+	c := &h.cfg.Control
+	if c.Path == "" {
+		return func() {}, nil
+	}
+	l, err := control.Listen(&control.SocketConfig{Path: c.Path, Mode: c.Mode, GID: c.GID})
+	if err != nil {
+		return nil, err
+	}
+	h.control = control.New(h, c.access(), h.log)
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		if err := h.control.Serve(l); err != nil {
+			h.log.Error("control socket", "err", err)
+		}
+	}()
+	return func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = h.control.Close(ctx) // who is left has had his second
+		<-served
+	}, nil
+}
+
+// access is who may do what.
+func (c *ControlConfig) access() control.Access {
+	a := control.Access{Owner: uint32(max(0, os.Getuid())), Others: c.Others}
+	if c.GID >= 0 {
+		gid := uint32(c.GID)
+		a.Group = &gid
+	}
+	return a
+}
+
+// Info implements control.Backend.
+func (h *instance) Info() api.Info {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return api.Info{PID: os.Getpid(), Started: h.started, Config: h.cfg.File}
+}
+
+// Stop implements control.Backend.
+func (h *instance) Stop() {
+	h.log.Info("told to stop")
+	h.stop()
+}
+
+// Events implements control.Backend.
+func (h *instance) Events(ctx context.Context, q *api.EventQuery, each func(*api.Event) error) error {
+	least := slog.LevelDebug
+	if q.Level != "" {
+		if err := least.UnmarshalText([]byte(q.Level)); err != nil {
+			return api.Errorf(http.StatusBadRequest, "parameter \"level\": want debug, info, warn or error")
+		}
+	}
+	return h.events.Listen(ctx, least, each)
+}
+
+// Settings implements control.Backend.
+func (h *instance) Settings() api.Settings {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	level := levelName(h.events.Level())
+	accounting := h.cfg.Services.Accounting
+	return api.Settings{LogLevel: &level, Accounting: &accounting, TCP: allSysctls(h.stack.TCP())}
+}
+
+var levels = map[string]slog.Level{
+	"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
+}
+
+func levelName(l slog.Level) string {
+	for name, v := range levels {
+		if v == l {
+			return name
+		}
+	}
+	return l.String()
+}
+
+// Change implements control.Backend: all of it or, with an error, nothing.
+func (h *instance) Change(c *api.Settings) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	next := *h.cfg
+	level := h.events.Level()
+	if c.LogLevel != nil {
+		var ok bool
+		if level, ok = levels[*c.LogLevel]; !ok {
+			return api.Errorf(http.StatusBadRequest, "log level %q: want debug, info, warn or error", *c.LogLevel)
+		}
+	}
+	if len(c.TCP) > 0 {
+		next.TCP = h.stack.TCP()
+		if err := setSysctls(&next.TCP, c.TCP); err != nil {
+			return api.Errorf(http.StatusBadRequest, "%v", err)
+		}
+		if err := h.stack.SetTCP(next.TCP); err != nil {
+			return api.Errorf(http.StatusBadRequest, "%v", err)
+		}
+	}
+	if c.Accounting != nil {
+		next.Services.Accounting = *c.Accounting
+		h.services.SetAccounting(*c.Accounting)
+	}
+	h.events.SetLevel(level)
+	h.cfg = &next
+	return nil
+}

@@ -1,0 +1,123 @@
+package node
+
+import (
+	"errors"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"tapstack/internal/daemon/api"
+	"tapstack/socketapi"
+	"tapstack/socketapi/holdup"
+)
+
+func hasErrno(err error) bool {
+	var errno syscall.Errno
+	return errors.As(err, &errno)
+}
+
+// Sockets lists the stack's sockets.
+func (n *Node) Sockets(q *api.SocketQuery) ([]api.Socket, error) {
+	states, err := statesOf(q.States)
+	if err != nil {
+		return nil, err
+	}
+	var out []api.Socket
+	if q.TCP || !q.UDP {
+		list := socketapi.TCPSockets(n.s)
+		out = make([]api.Socket, 0, len(list))
+		for i := range list {
+			if states == nil || states[list[i].State] {
+				out = append(out, tcpSocket(&list[i], q))
+			}
+		}
+	}
+	if q.UDP || !q.TCP {
+		for _, u := range socketapi.UDPSockets(n.s) {
+			out = append(out, udpSocket(&u, q))
+		}
+	}
+	return out, nil
+}
+
+// statesOf are the states by their names, nil for all.
+func statesOf(names []string) (map[socketapi.State]bool, error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
+	out := make(map[socketapi.State]bool)
+	for _, name := range names {
+		found := false
+		for st := socketapi.Closed; st <= socketapi.TimeWait; st++ {
+			if strings.EqualFold(st.String(), name) {
+				out[st], found = true, true
+			}
+		}
+		if !found {
+			return nil, api.Errorf(http.StatusBadRequest, "there is no state %q", name)
+		}
+	}
+	return out, nil
+}
+
+func tcpSocket(in *socketapi.SocketInfo, q *api.SocketQuery) api.Socket {
+	out := api.Socket{
+		Protocol: "tcp", State: in.State.String(), Local: endpoint(in.Local), Remote: remote(in.Remote),
+		RecvQ: in.Receive.Queued, SendQ: in.Send.Queued,
+	}
+	if in.State == socketapi.Listening {
+		return out
+	}
+	if q.Memory {
+		out.Send = &api.SendBuffer{
+			Size: in.Send.Size, Queued: in.Send.Queued, Unsent: in.Send.Unsent, Free: in.Send.Free, Window: in.Send.Window,
+		}
+		out.Receive = &api.ReceiveBuffer{
+			Size: in.Receive.Size, Queued: in.Receive.Queued, Free: in.Receive.Free, Window: in.Receive.Window,
+		}
+	}
+	if q.Info {
+		out.Info = make(api.Fields, 0, 28)
+		in.Info.Each(func(name string, v int64) { out.Info = append(out.Info, api.Field{Name: name, Value: v}) })
+	}
+	if q.Holdup && in.Holdup != nil {
+		out.Holdup = holdupOf(in.Holdup)
+	}
+	return out
+}
+
+func holdupOf(h *holdup.Report) *api.Holdup {
+	share := func(l holdup.Limit) float64 { return float64(h.Time(l)) / float64(max(1, h.Watched)) }
+	return &api.Holdup{
+		Verdict: h.Verdict(), Seconds: h.Watched.Seconds(),
+		Application: share(holdup.AppLimited), SendBuffer: share(holdup.SndbufLimited),
+		Congestion: share(holdup.CwndLimited), PeerWindow: share(holdup.RwndLimited),
+		Device: share(holdup.DeviceLimited), Other: share(holdup.OtherLimited),
+	}
+}
+
+func udpSocket(in *socketapi.UDPSocketInfo, q *api.SocketQuery) api.Socket {
+	out := api.Socket{Protocol: "udp", Local: endpoint(in.Local), Remote: remote(in.Remote), RecvQ: in.Receive.Next}
+	if q.Memory {
+		out.Receive = &api.ReceiveBuffer{Size: in.Receive.Size, Queued: in.Receive.Next, Dropped: in.Receive.Dropped}
+		out.Receive.Free = max(0, out.Receive.Size-out.Receive.Queued)
+	}
+	return out
+}
+
+// endpoint is an address as the API writes it: "*" is any of ours.
+func endpoint(ap netip.AddrPort) string {
+	if !ap.Addr().IsValid() {
+		return "*:" + strconv.Itoa(int(ap.Port()))
+	}
+	return ap.String()
+}
+
+func remote(ap netip.AddrPort) string {
+	if !ap.Addr().IsValid() || ap.Port() == 0 {
+		return ""
+	}
+	return ap.String()
+}
