@@ -28,11 +28,11 @@ MAKEFLAGS   += --no-print-directory
 MODULES = $(sort $(dir $(shell find . -name bin -prune -o -name go.mod -print)))
 
 # What has to build where there is no Linux.
-PORTABLE := ./tap/... ./stack/... ./socketapi/... ./drill/... ./internal/... ./cmd/...
+PORTABLE := ./tap/... ./stack/... ./socketapi/... ./netem/... ./drill/... ./internal/... ./cmd/...
 
 # The programs that tests run, and the packages where those have other names.
 TOOLS := tcpdump tshark curl nginx wrk openssl redis-benchmark:redis-tools ssh:openssh-client \
-         socat ncat iperf3 redis-server sshd:openssh-server
+         socat ncat iperf3 redis-server sshd:openssh-server systemd-analyze:systemd
 
 .PHONY: help
 help: ## list the targets

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"tapstack/internal/daemon/node"
@@ -63,8 +64,9 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	}
 	defer s.Close()
 	h.stack, h.Node = s, node.New(s)
-	for i := range d.Config.NICs {
-		if err := h.addNIC(&d.Config.NICs[i]); err != nil {
+	nics := slices.Clone(d.Config.NICs) // which stay as they were written
+	for i := range nics {
+		if err := h.addNIC(&nics[i]); err != nil {
 			return &ConfigError{Err: err}
 		}
 	}
@@ -79,7 +81,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	// After the services: they can be watched while they end.
 	defer endControl()
 	if d.Ready != nil {
-		d.Ready(&Ready{NICs: d.Config.NICs, Services: h.services.Addrs(), Control: d.Config.Control.Path})
+		d.Ready(&Ready{NICs: nics, Services: h.services.Addrs(), Control: d.Config.Control.Path})
 	}
 	return h.serve(ctx, d.Reload)
 }

@@ -72,6 +72,10 @@ var nicFamilies = []family{
 		perCause(func(n *stack.NICStats, to func(string, uint64)) { deviceDrops(n.Device.TxDrops, to) }), "nic", "cause"),
 	counter("nic_acks_joined_total", "Pure ACKs replaced by the flow's next segment before they left.",
 		perNIC(func(n *stack.NICStats) uint64 { return n.AcksJoined }), "nic"),
+	counter("nic_merged_datagrams_total", "Datagrams that left several to a frame.",
+		perNIC(func(n *stack.NICStats) uint64 { return n.Merged }), "nic"),
+	counter("nic_merged_datagrams_dropped_total", "Datagrams of merged frames that the device did not take.",
+		perNIC(func(n *stack.NICStats) uint64 { return n.DropMerged }), "nic"),
 }
 
 func perKernel(get func(*kernel, add)) func(*snapshot, add) {

@@ -204,6 +204,8 @@ func TestEveryNumberComesOutOnce(t *testing.T) {
 	next := uint64(1000)
 	number := func() uint64 { next++; return next }
 	fill(reflect.ValueOf(&s.stats).Elem(), number)
+	// The kernel's own counters are told with all others of the interface.
+	elsewhere := []uint64{s.stats.NICs[0].KernelDropsIn, s.stats.NICs[0].KernelDropsOut}
 	s.nics[0].mtu = int(number())
 	k := &s.kernel[0]
 	k.TxQueueLen, k.RxDropped, k.TxDropped, k.RxErrors, k.TxErrors = int(number()), number(), number(), number(), number()
@@ -234,7 +236,7 @@ func TestEveryNumberComesOutOnce(t *testing.T) {
 		}
 	}
 	for v := uint64(1001); v <= next; v++ {
-		if len(seen[v]) != 1 {
+		if len(seen[v]) != 1 && !slices.Contains(elsewhere, v) {
 			t.Errorf("number %d of %d is in %v", v-1000, next-1000, seen[v])
 		}
 	}
