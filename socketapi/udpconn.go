@@ -216,7 +216,8 @@ func (c *UDPConn) WriteToUDPAddrPort(p []byte, to netip.AddrPort) (int, error) {
 
 // WriteMsgUDPAddrPort sends p with the control messages in oob, which are laid
 // out as ReadMsgUDPAddrPort does. An invalid address is the connected one.
-// EINVAL for control messages that cannot be read or sent.
+// EINVAL for control messages that cannot be read or sent; what is left over and
+// too short for one is ignored, as on Linux.
 func (c *UDPConn) WriteMsgUDPAddrPort(p, oob []byte, to netip.AddrPort) (n, oobn int, err error) {
 	if c == nil {
 		return 0, 0, errNil
