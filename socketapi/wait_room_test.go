@@ -15,6 +15,9 @@ func TestWaitWritableHearsOfAnyRoom(t *testing.T) {
 	t.Parallel()
 	a, b := pair(t, fixed())
 	w, r := connect(t, a, b, b4.Addr())
+	if err := w.SetWriteBuffer(64 << 10); err != nil { // fixed() leaves it to grow
+		t.Fatal(err)
+	}
 	writeUntilFull(t, w)
 	done := waitAside(func() error { return w.WaitWritable(context.Background()) })
 	eventually(t, "somebody waits", func() bool { return socketapi.Waits(w) })

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -165,13 +166,31 @@ func (o *NC) pipe(conn *client.Connection, stdin io.Reader, stdout io.Writer) er
 	if err != nil {
 		return err
 	}
-	// Their end has come; ours, if it has: a terminal that nobody types at
+	// Their end has come, and ours is waited for: what a file or another
+	// program says is still to be sent. Only a terminal that nobody types at
 	// must not keep a connection that is over.
-	select {
-	case err = <-sent:
-	default:
+	if terminal(stdin) {
+		select {
+		case err = <-sent:
+		default:
+		}
+		return err
+	}
+	err = <-sent
+	if late.Load() {
+		return errIdle
 	}
 	return err
+}
+
+// terminal reports whether somebody may be typing.
+func terminal(r io.Reader) bool {
+	f, ok := r.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 func (o *NC) send(conn *client.Connection, stdin io.Reader, touch func()) error {
