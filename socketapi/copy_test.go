@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"tapstack/internal/netns/netnstest"
 	"tapstack/socketapi"
 )
 
@@ -143,7 +144,7 @@ func TestReadFromMadeUpFile(t *testing.T) {
 	const name = "/sys/class/net/lo/mtu"
 	want, err := os.ReadFile(name)
 	if err != nil {
-		t.Skip(err)
+		netnstest.Skip(t, err)
 	}
 	a, b := pair(t, nil)
 	for _, limit := range []int64{1 << 20, 2} {

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"tapstack/internal/netns/netnstest"
 )
 
 const controlledConfig = `
@@ -334,10 +336,10 @@ func TestKilled(t *testing.T) {
 func TestWrongUser(t *testing.T) {
 	ns := needTAP(t)
 	if os.Getuid() != 0 {
-		t.Skip("to be somebody else takes root")
+		netnstest.Skip(t, errors.New("to be somebody else takes root"))
 	}
 	if m, err := os.ReadFile("/proc/self/uid_map"); err != nil || !strings.HasSuffix(string(m), "4294967295\n") {
-		t.Skip("in a user namespace there is nobody else")
+		netnstest.Skip(t, errors.New("in a user namespace there is nobody else"))
 	}
 	if err := os.Chmod(filepath.Dir(program), 0o711); err != nil {
 		t.Fatal(err)

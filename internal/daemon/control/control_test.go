@@ -18,6 +18,8 @@ import (
 	"unsafe"
 
 	"tapstack/internal/daemon/api"
+
+	"tapstack/internal/netns/netnstest"
 )
 
 // client speaks HTTP to the server.
@@ -180,7 +182,7 @@ func TestPeer(t *testing.T) {
 		t.Errorf("%+v, %v; want our own, with groups %v", cred, err, groups)
 	}
 	if os.Getuid() != 0 {
-		t.Skip("to be somebody else takes root")
+		netnstest.Skip(t, errors.New("to be somebody else takes root"))
 	}
 	// A process with more groups than fit at first connects.
 	groups = nil
@@ -213,7 +215,7 @@ func TestPeer(t *testing.T) {
 		dialled <- err
 	}()
 	if err := <-dialled; err != nil {
-		t.Skip("no groups can be had here: ", err)
+		netnstest.Skip(t, fmt.Errorf("no groups can be had here: %w", err))
 	}
 	c, err := l.AcceptUnix()
 	if err != nil {
