@@ -19,6 +19,7 @@ import (
 type conn struct {
 	*socketapi.TCPConn
 	services *Services
+	counts   *serviceCounts
 	closing  sync.Once
 
 	web      bool

@@ -57,6 +57,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 		inner = slog.DiscardHandler
 	}
 	h.log = slog.New(h.events.Handler(inner))
+	h.events.SetLevel(d.Config.Log.Level)
 
 	s, err := stack.New(&stack.Config{TCP: d.Config.TCP})
 	if err != nil {
@@ -81,7 +82,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	// After the services: they can be watched while they end.
 	defer endControl()
 	if d.Ready != nil {
-		d.Ready(&Ready{NICs: nics, Services: h.services.Addrs(), Control: d.Config.Control.Path})
+		d.Ready(&Ready{NICs: nics, Services: h.services.Addrs(), Proxies: h.proxies.Addrs(), Control: d.Config.Control.Path})
 	}
 	return h.serve(ctx, d.Reload)
 }
@@ -108,7 +109,7 @@ func (h *instance) drain(ctx context.Context) {
 	h.drained.Do(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 		defer cancel()
-		if err := h.services.Shutdown(ctx); err != nil {
+		if err := h.endServices(ctx); err != nil {
 			h.log.Warn("ending", "err", err)
 		}
 	})

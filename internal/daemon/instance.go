@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -12,7 +13,10 @@ import (
 	"tapstack/internal/daemon/api"
 	"tapstack/internal/daemon/control"
 	"tapstack/internal/daemon/events"
+	"tapstack/internal/daemon/names"
 	"tapstack/internal/daemon/node"
+	"tapstack/internal/proxy"
+	"tapstack/socketapi"
 	"tapstack/stack"
 	"tapstack/tap"
 	"tapstack/tap/capture"
@@ -23,6 +27,8 @@ type instance struct {
 	*node.Node
 	stack    *stack.Stack
 	services *Services
+	proxies  *proxies
+	names    *names.Resolver
 	control  *control.Server // nil without one
 	events   events.Log
 	log      *slog.Logger
@@ -55,11 +61,36 @@ func (h *instance) addNIC(n *NICConfig) error {
 	return nil
 }
 
+// startServices starts services, forwards and proxies. With an error, one line,
+// none of them is left.
 func (h *instance) startServices() (err error) {
+	dns := &socketapi.Dialer{Stack: h.stack}
+	h.names = names.New(dns.DialContext, h.cfg.Names)
+	h.SetResolver(h.names)
 	sc := h.cfg.Services
 	sc.Logger = h.log
-	h.services, err = StartServices(h.stack, sc)
-	return err
+	if h.services, err = StartServices(h.stack, sc); err != nil {
+		return err
+	}
+	h.proxies = newProxies(h.stack, h.log, h.names, proxy.Kernel())
+	h.proxies.SetAccounting(sc.Accounting)
+	for _, one := range h.cfg.proxies() {
+		if err := h.proxies.start(one); err != nil {
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			_ = h.endServices(ctx)
+			return err
+		}
+	}
+	h.proxies.ports.late.Store(true)
+	return nil
+}
+
+// endServices ends services, forwards and proxies, as Services.Shutdown does.
+func (h *instance) endServices(ctx context.Context) error {
+	ended := make(chan error, 1)
+	go func() { ended <- h.proxies.Shutdown(ctx) }()
+	return errors.Join(h.services.Shutdown(ctx), <-ended)
 }
 
 // startControl opens the control socket, if there is to be one. The function
@@ -132,10 +163,6 @@ func (h *instance) Settings() api.Settings {
 	return api.Settings{LogLevel: &level, Accounting: &accounting, TCP: allSysctls(h.stack.TCP())}
 }
 
-var levels = map[string]slog.Level{
-	"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
-}
-
 func levelName(l slog.Level) string {
 	for name, v := range levels {
 		if v == l {
@@ -143,6 +170,11 @@ func levelName(l slog.Level) string {
 		}
 	}
 	return l.String()
+}
+
+func (h *instance) setAccounting(on bool) {
+	h.services.SetAccounting(on)
+	h.proxies.SetAccounting(on)
 }
 
 // Change implements control.Backend: all of it or, with an error, nothing.
@@ -154,7 +186,7 @@ func (h *instance) Change(c *api.Settings) error {
 	if c.LogLevel != nil {
 		var ok bool
 		if level, ok = levels[*c.LogLevel]; !ok {
-			return api.Errorf(http.StatusBadRequest, "log level %q: want debug, info, warn or error", *c.LogLevel)
+			return api.Errorf(http.StatusBadRequest, "%v", badLevel(*c.LogLevel))
 		}
 	}
 	if len(c.TCP) > 0 {
@@ -168,7 +200,7 @@ func (h *instance) Change(c *api.Settings) error {
 	}
 	if c.Accounting != nil {
 		next.Services.Accounting = *c.Accounting
-		h.services.SetAccounting(*c.Accounting)
+		h.setAccounting(*c.Accounting)
 	}
 	h.events.SetLevel(level)
 	h.cfg = &next

@@ -22,6 +22,7 @@ const (
 	PathOpenAPI    = "/v1/openapi.json"
 	PathInfo       = "/v1/info"
 	PathSockets    = "/v1/sockets"
+	PathServices   = "/v1/services"
 	PathLinks      = "/v1/links"
 	PathAddresses  = "/v1/addresses"
 	PathRoutes     = "/v1/routes"

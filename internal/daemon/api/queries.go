@@ -38,7 +38,8 @@ type CaptureQuery struct {
 
 // PingQuery says whom to ping.
 type PingQuery struct {
-	To       string        `json:"to"`
+	To       string        `json:"to"`       // an address, or a name
+	Network  string        `json:"network"`  // of a name's addresses: "ip4", "ip6", or "ip", which "" is too
 	Count    int           `json:"count"`    // 0 is until the request ends
 	Interval time.Duration `json:"interval"` // 1 s if zero, not below 10 ms
 	Size     int           `json:"size"`     // payload bytes

@@ -13,6 +13,7 @@ import (
 type Backend interface {
 	Info() api.Info
 	Sockets(q *api.SocketQuery) ([]api.Socket, error)
+	Services() []api.Service
 	Stats() api.Stats
 
 	Links() []api.Link

@@ -56,6 +56,12 @@ func (f *fake) Sockets(q *api.SocketQuery) ([]api.Socket, error) {
 		Info: api.Fields{{Name: "tcpi_rtt", Value: 3}}, Holdup: &api.Holdup{Verdict: "nobody"},
 	}, {Protocol: "udp", Local: "*:7"}}, f.note(*q)
 }
+func (f *fake) Services() []api.Service {
+	return []api.Service{{
+		Kind: "forward", Name: "web", Network: "tcp", Side: "host", Address: "127.0.0.1:8080", Target: "192.0.2.1:80", Retired: true,
+		Opened: 3, Active: 1, Refused: map[string]uint64{"limit": 1}, Ended: map[string]uint64{"closed": 1}, Denied: map[string]uint64{"auth": 2},
+	}}
+}
 func (f *fake) Stats() api.Stats {
 	return api.Stats{Time: when, Counters: []api.Counter{{Name: "TcpInSegs", Value: 1}, {Name: "TcpCurrEstab", Gauge: true}}}
 }
