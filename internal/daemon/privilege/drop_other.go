@@ -14,3 +14,6 @@ func drop(Config) (Report, error) { return Report{}, errSystem }
 
 // Look says what the system offers.
 func Look() Probe { return Probe{Landlock: errSystem, Seccomp: errSystem} }
+
+// Unprivileged finds nobody here.
+func Unprivileged() (string, error) { return "", errSystem }
