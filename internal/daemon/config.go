@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"time"
 
+	"tapstack/socketapi"
+	"tapstack/socketapi/holdup"
 	"tapstack/stack"
 	"tapstack/tap"
 )
@@ -19,6 +21,11 @@ type Config struct {
 	Services ServicesConfig
 	TCP      stack.TCPConfig
 	Control  ControlConfig
+	Process  ProcessConfig
+	Log      LogConfig
+	Metrics  MetricsConfig
+
+	overrides []func(*Config) error // what flags said besides
 
 	// File is where it was read, to be read again; "" is nowhere.
 	File string
@@ -63,6 +70,10 @@ type ServicesConfig struct {
 
 	// Logger hears what no client can be told; nil is nobody.
 	Logger *slog.Logger
+
+	// Ended is told of every connection that is over: its last tcp_info, and
+	// its account or nil. nil is nobody. It must not block.
+	Ended func(service string, info socketapi.Info, account *holdup.Report)
 }
 
 // each are the services by their names in file and flags, in the order in
@@ -114,6 +125,7 @@ type draft struct {
 	account  bool
 	tcp      []sysctlDraft
 	control  *controlDraft // nil is none
+	settings []settingDraft
 }
 
 type sysctlDraft struct{ name, value, where string }
@@ -168,6 +180,11 @@ func (d *draft) config() (*Config, error) {
 	if d.control != nil {
 		var err error
 		if c.Control, err = d.control.config(); err != nil {
+			return nil, err
+		}
+	}
+	for i := range d.settings {
+		if err := d.settings[i].apply(c); err != nil {
 			return nil, err
 		}
 	}

@@ -68,7 +68,7 @@ func Parse(name string, data []byte) (*Config, error) {
 
 // The keys there are. Below "nic" stand names that the operator chooses.
 var (
-	rootKeys    = []string{"nic", "services", "tcp", "control"}
+	rootKeys    = []string{"nic", "services", "tcp", "control", "process", "log", "metrics"}
 	nicKeys     = []string{"address", "host", "mtu", "routes", "adopt", "queues", "plain", "spin"}
 	serviceKeys = []string{"echo", "discard", "chargen", "http"}
 	controlKeys = []string{"path", "mode", "group", "readonly-for-others"}
@@ -108,6 +108,8 @@ func (f *tomlFile) checkKeys() error {
 			known, section = controlKeys, " in [control]"
 		case len(k) == 2 && k[0] == "tcp":
 			known, section = sysctlNames(), " in [tcp]"
+		case len(k) == 2 && settingKeys(k[0]) != nil:
+			known, section = settingKeys(k[0]), " in ["+k[0]+"]"
 		case len(k) == 3 && k[0] == "nic":
 			known, section = nicKeys, " in ["+k[:2].String()+"]"
 		case len(k) > 2 && k[0] == "tcp":
@@ -161,6 +163,9 @@ func (f *tomlFile) draft() (*draft, error) {
 		return nil, configErrorf(f.where("services", "accounting"), "accounting: want true or false")
 	}
 	if err := f.tcpDraft(d); err != nil {
+		return nil, err
+	}
+	if d.settings, err = f.settingDrafts(); err != nil {
 		return nil, err
 	}
 	d.control, err = f.controlDraft()

@@ -12,6 +12,8 @@ import (
 	"tapstack/internal/daemon/api"
 	"tapstack/internal/daemon/control"
 	"tapstack/internal/daemon/events"
+	"tapstack/internal/daemon/life"
+	"tapstack/internal/daemon/metrics"
 	"tapstack/internal/daemon/node"
 	"tapstack/stack"
 	"tapstack/tap"
@@ -29,6 +31,14 @@ type instance struct {
 	started  time.Time
 	stop     context.CancelFunc
 	drained  sync.Once
+
+	claim       *life.Claim    // nil without a control socket
+	manager     *life.Notifier // nil without one
+	metrics     *metrics.Metrics
+	metricsHTTP metricsServer
+	pulse       chan struct{} // taken by the loop that obeys signals
+	madeDir     string        // made for the control socket; "" if it was there
+	owner       uint32        // whose process it was at the start
 
 	mu  sync.Mutex // held while something changes
 	cfg *Config    // in force; never changed, only replaced
@@ -58,22 +68,35 @@ func (h *instance) addNIC(n *NICConfig) error {
 func (h *instance) startServices() (err error) {
 	sc := h.cfg.Services
 	sc.Logger = h.log
+	sc.Ended = h.metrics.Ended
 	h.services, err = StartServices(h.stack, sc)
 	return err
 }
 
-// startControl opens the control socket, if there is to be one. The function
-// ends it.
-func (h *instance) startControl() (end func(), err error) {
+// openControl opens the control socket; nil if there is to be none.
+func (h *instance) openControl() (*life.Listener, error) {
 	c := &h.cfg.Control
 	if c.Path == "" {
-		return func() {}, nil
+		return nil, nil
 	}
-	l, err := control.Listen(&control.SocketConfig{Path: c.Path, Mode: c.Mode, GID: c.GID})
+	cfg := life.SocketConfig{Mode: c.Mode}
+	if c.GID >= 0 {
+		cfg.GID = &c.GID
+	}
+	l, err := life.Listen(h.claim, c.Path, cfg)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("control socket: %w", err)
 	}
-	h.control = control.New(h, c.access(), h.log)
+	return l, nil
+}
+
+// startControl serves the control socket, which may be nil. The function ends
+// it.
+func (h *instance) startControl(l *life.Listener) (end func()) {
+	if l == nil {
+		return func() {}
+	}
+	h.control = control.New(h, h.access(&h.cfg.Control), h.log)
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
@@ -86,12 +109,13 @@ func (h *instance) startControl() (end func(), err error) {
 		defer cancel()
 		_ = h.control.Close(ctx) // who is left has had his second
 		<-served
-	}, nil
+	}
 }
 
-// access is who may do what.
-func (c *ControlConfig) access() control.Access {
-	a := control.Access{Owner: uint32(max(0, os.Getuid())), Others: c.Others}
+// access is who may do what. The owner is who has started the daemon, not whom
+// it has become: other programs may be the same unprivileged user.
+func (h *instance) access(c *ControlConfig) control.Access {
+	a := control.Access{Owner: h.owner, Others: c.Others}
 	if c.GID >= 0 {
 		gid := uint32(c.GID)
 		a.Group = &gid
@@ -171,6 +195,7 @@ func (h *instance) Change(c *api.Settings) error {
 		h.services.SetAccounting(*c.Accounting)
 	}
 	h.events.SetLevel(level)
+	next.Log.Level = level
 	h.cfg = &next
 	return nil
 }

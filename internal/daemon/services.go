@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"tapstack/socketapi"
+	"tapstack/socketapi/holdup"
 	"tapstack/stack"
 )
 
@@ -30,6 +31,8 @@ type Services struct {
 	mu       sync.Mutex // guards what follows
 	open     []openService
 	conns    map[*conn]struct{}
+	counts   map[string]*serviceCounts // by name
+	report   func(service string, info socketapi.Info, account *holdup.Report)
 	stopping bool // every connection is told to end
 	aborted  bool // and was reset
 
@@ -58,6 +61,8 @@ func StartServices(s *stack.Stack, cfg ServicesConfig) (_ *Services, err error) 
 		log:     cfg.Logger,
 		started: time.Now(),
 		conns:   make(map[*conn]struct{}),
+		counts:  make(map[string]*serviceCounts),
+		report:  cfg.Ended,
 		abandon: make(chan struct{}),
 	}
 	if srv.log == nil {
@@ -175,7 +180,7 @@ func (s *Services) listenTCP(serve func(*conn) error) func(name, addr string) er
 		}
 		s.work.Go(func() {
 			for {
-				c, err := s.accept(l, false)
+				c, err := s.accept(l, name, false)
 				if err != nil {
 					s.ended(name, err)
 					return
@@ -220,12 +225,12 @@ func (s *Services) ended(name string, err error) {
 
 // accept waits for a connection, which is in conns from then on until it is
 // over.
-func (s *Services) accept(l *socketapi.TCPListener, web bool) (*conn, error) {
+func (s *Services) accept(l *socketapi.TCPListener, name string, web bool) (*conn, error) {
 	tc, err := l.AcceptTCP()
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{TCPConn: tc, services: s, web: web}
+	c := &conn{TCPConn: tc, services: s, web: web, name: name, counts: s.countsOf(name)}
 	if s.accounting.Load() {
 		_ = c.SetAccounting(true) // fails only for one that is closed
 	}
@@ -238,6 +243,7 @@ func (s *Services) accept(l *socketapi.TCPListener, web bool) (*conn, error) {
 	}
 	s.work.Add(1) // the caller has one, so this is never the first
 	s.conns[c] = struct{}{}
+	c.counts.opened.Add(1)
 	if s.stopping {
 		c.stop()
 	}
@@ -246,6 +252,7 @@ func (s *Services) accept(l *socketapi.TCPListener, web bool) (*conn, error) {
 
 // over forgets a connection.
 func (s *Services) over(c *conn) {
+	s.observe(c)
 	s.mu.Lock()
 	delete(s.conns, c)
 	s.mu.Unlock()

@@ -14,18 +14,21 @@ import (
 
 // echo sends back what it receives (RFC 862), until the peer's FIN.
 func echo(c *conn) error {
-	_, err := io.Copy(c.TCPConn, c.TCPConn)
+	n, err := io.Copy(c.TCPConn, c.TCPConn)
+	c.counts.moved(n, n)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		// Stopped. The peer may rely on what we have acknowledged.
 		c.end()
-		_, err = io.CopyN(c.TCPConn, c.TCPConn, int64(c.ReceiveBuffer().Queued))
+		n, err = io.CopyN(c.TCPConn, c.TCPConn, int64(c.ReceiveBuffer().Queued))
+		c.counts.moved(n, n)
 	}
 	return err
 }
 
 // discard reads everything (RFC 863), until the peer's FIN.
 func discard(c *conn) error {
-	_, err := io.Copy(io.Discard, c.TCPConn)
+	n, err := io.Copy(io.Discard, c.TCPConn)
+	c.counts.moved(n, 0)
 	return err
 }
 
@@ -35,14 +38,17 @@ func chargen(c *conn) error {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_, _ = io.Copy(io.Discard, c.TCPConn)
+		n, _ := io.Copy(io.Discard, c.TCPConn)
+		c.counts.moved(n, 0)
 		// A FIN, or a stop: the writer may wait for a window that never
 		// opens, so it is told by its deadline.
 		_ = c.SetWriteDeadline(past)
 	}()
 	var err error
 	for err == nil {
-		_, err = c.Write(pattern)
+		var n int
+		n, err = c.TCPConn.Write(pattern)
+		c.counts.moved(0, int64(n))
 	}
 	<-ended
 	return err
@@ -76,12 +82,12 @@ func (s *Services) listenEchoUDP(name, addr string) error {
 		return err
 	}
 	s.opened(name, c.LocalAddr(), c)
-	s.work.Go(func() { s.ended(name, echoUDP(c)) })
+	s.work.Go(func() { s.ended(name, echoUDP(c, s.countsOf(name))) })
 	return nil
 }
 
 // echoUDP sends every datagram back, until the socket is closed.
-func echoUDP(c *socketapi.UDPConn) error {
+func echoUDP(c *socketapi.UDPConn, counts *serviceCounts) error {
 	local, err := addrPortOf(c.LocalAddr())
 	if err != nil {
 		return err
@@ -99,6 +105,7 @@ func echoUDP(c *socketapi.UDPConn) error {
 		}
 		// A datagram that can not be sent is a datagram lost; the stack
 		// counts it.
-		_, _ = c.WriteToUDPAddrPort(buf[:n], from)
+		sent, _ := c.WriteToUDPAddrPort(buf[:n], from)
+		counts.moved(int64(n), int64(sent))
 	}
 }

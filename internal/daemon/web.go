@@ -50,7 +50,7 @@ func (s *Services) listenWeb(name, addr string) error {
 	if err != nil {
 		return err
 	}
-	s.work.Go(func() { s.ended(name, s.web.Serve(&webListener{l, s})) })
+	s.work.Go(func() { s.ended(name, s.web.Serve(&webListener{l, s, name})) })
 	return nil
 }
 
@@ -58,11 +58,12 @@ func (s *Services) listenWeb(name, addr string) error {
 type webListener struct {
 	*socketapi.TCPListener
 	services *Services
+	name     string
 }
 
 // Accept implements net.Listener.
 func (l *webListener) Accept() (net.Conn, error) {
-	c, err := l.services.accept(l.TCPListener, true)
+	c, err := l.services.accept(l.TCPListener, l.name, true)
 	if err != nil {
 		return nil, err
 	}

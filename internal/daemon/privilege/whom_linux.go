@@ -56,3 +56,10 @@ func mapped(file, id string) bool {
 	}
 	return false
 }
+
+// IDs are the user and the group that Drop will become: to give them what they
+// need later, while there is the right to.
+func IDs(cfg Config) (uid, gid int, err error) {
+	id, err := lookUp(cfg)
+	return id.uid, id.gid, err
+}

@@ -11,7 +11,7 @@ import (
 	"tapstack/internal/netns/netnstest"
 )
 
-// Whoever is found can be become: TestUser and the daemon's tests do.
+// Whoever is found can be become: the daemon's tests do.
 func TestUnprivileged(t *testing.T) {
 	name, err := Unprivileged()
 	switch {
