@@ -51,8 +51,10 @@ func newControlled(t testing.TB, file string) *controlled {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	h := &instance{cfg: cfg, started: time.Now(), stop: func() {}, stack: s, Node: node.New(s)}
-	h.log = slog.New(h.events.Handler(slog.NewTextHandler(c.log, nil)))
+	daemon := Daemon{Config: cfg, Log: slog.NewTextHandler(c.log, nil)}
+	h := daemon.instance(func() {})
+	h.stack, h.Node = s, node.New(s)
+	h.startMetrics("", "")
 	d := capture.Wrap(b)
 	if _, err := s.AddNIC(d, &stack.NICConfig{Addresses: cfg.NICs[0].Address, Routes: cfg.NICs[0].Routes}); err != nil {
 		t.Fatal(err)
@@ -73,7 +75,11 @@ func newControlled(t testing.TB, file string) *controlled {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	h.cfg.Control = ControlConfig{Path: filepath.Join(dir, "s"), Mode: 0o600, GID: -1}
-	end, err := h.startControl()
+	if err := h.takeClaim(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(h.release)
+	end, err := h.startHost(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"tapstack/internal/daemon/names"
+	"tapstack/socketapi"
+	"tapstack/socketapi/holdup"
 	"tapstack/stack"
 	"tapstack/tap"
 )
@@ -22,8 +24,12 @@ type Config struct {
 	HTTPProxy ProxyConfig
 	Names     names.Config // how the stack finds the addresses of names
 	TCP       stack.TCPConfig
-	Log       LogConfig
 	Control   ControlConfig
+	Process   ProcessConfig
+	Log       LogConfig
+	Metrics   MetricsConfig
+
+	overrides []func(*Config) error // what flags said besides
 
 	// File is where it was read, to be read again; "" is nowhere.
 	File string
@@ -58,12 +64,6 @@ type NICConfig struct {
 	Spin   time.Duration
 }
 
-// LogConfig is what the log shows.
-type LogConfig struct {
-	Level  slog.Level // the lowest that is logged
-	Format string     // "text", which "" is too, or "json"
-}
-
 // ServicesConfig says where each service listens: "[address]:port", without an
 // address for all of the stack's. "" leaves the service out.
 type ServicesConfig struct {
@@ -80,6 +80,10 @@ type ServicesConfig struct {
 
 	// Logger hears what no client can be told; nil is nobody.
 	Logger *slog.Logger
+
+	// Ended is told of every connection that is over: its last tcp_info, and
+	// its account or nil. nil is nobody. It must not block.
+	Ended func(service string, info socketapi.Info, account *holdup.Report)
 }
 
 // each are the services by their names in file and flags, in the order in
@@ -136,8 +140,8 @@ type draft struct {
 	httpProxy *proxyDraft
 	names     namesDraft
 	tcp       []sysctlDraft
-	log       logDraft
 	control   *controlDraft // nil is none
+	settings  []settingDraft
 }
 
 type sysctlDraft struct{ name, value, where string }
@@ -196,11 +200,13 @@ func (d *draft) config() (*Config, error) {
 			return nil, &ConfigError{t.where, err}
 		}
 	}
-	if c.Log, err = d.log.config(); err != nil {
-		return nil, err
-	}
 	if d.control != nil {
 		if c.Control, err = d.control.config(); err != nil {
+			return nil, err
+		}
+	}
+	for i := range d.settings {
+		if err := d.settings[i].apply(c); err != nil {
 			return nil, err
 		}
 	}

@@ -1,8 +1,6 @@
 package daemon
 
 import (
-	"fmt"
-	"log/slog"
 	"net/netip"
 	"strings"
 
@@ -64,32 +62,4 @@ func (d *namesDraft) config() (c names.Config, err error) {
 		c.Hosts[name] = addrs
 	}
 	return c, nil
-}
-
-// logDraft is the section [log].
-type logDraft struct {
-	level, format string
-	where         func(key string) string
-}
-
-func (d *logDraft) config() (c LogConfig, err error) {
-	c.Format = d.format
-	if d.format != "" && d.format != "text" && d.format != "json" {
-		return c, configErrorf(d.where("format"), "log format %q: want text or json", d.format)
-	}
-	if d.level != "" {
-		var ok bool
-		if c.Level, ok = levels[d.level]; !ok {
-			return c, &ConfigError{d.where("level"), badLevel(d.level)}
-		}
-	}
-	return c, nil
-}
-
-func badLevel(text string) error {
-	return fmt.Errorf("log level %q: want debug, info, warn or error", text)
-}
-
-var levels = map[string]slog.Level{
-	"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
 }

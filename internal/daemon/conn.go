@@ -19,7 +19,8 @@ import (
 type conn struct {
 	*socketapi.TCPConn
 	services *Services
-	counts   *serviceCounts
+	name     string         // of the service
+	counts   *serviceCounts // its
 	closing  sync.Once
 
 	web      bool

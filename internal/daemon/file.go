@@ -129,10 +129,13 @@ func (f *tomlFile) draft() (*draft, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, more := range []func(*draft) error{f.proxyDrafts, f.namesDraft, f.tcpDraft, f.logDraft} {
+	for _, more := range []func(*draft) error{f.proxyDrafts, f.namesDraft, f.tcpDraft} {
 		if err := more(d); err != nil {
 			return nil, err
 		}
+	}
+	if d.settings, err = f.settingDrafts(); err != nil {
+		return nil, err
 	}
 	d.control, err = f.controlDraft()
 	return d, err

@@ -8,7 +8,7 @@ import (
 // The keys there are. Below "nic", "forward", "hosts" and "users" stand names
 // that the operator chooses.
 var (
-	rootKeys       = []string{"nic", "services", "forward", sectionSOCKS5, sectionHTTPProxy, "dns", "hosts", "tcp", "log", "control"}
+	rootKeys       = []string{"nic", "services", "forward", sectionSOCKS5, sectionHTTPProxy, "dns", "hosts", "tcp", "control", "process", "log", "metrics"}
 	nicKeys        = []string{"address", "host", "mtu", "routes", "adopt", "queues", "plain", "spin"}
 	serviceKeys    = []string{"echo", "discard", "chargen", "daytime", "http"}
 	allServiceKeys = append(slices.Clip(serviceKeys), "http-root", "rcvbuf", "sndbuf", "accounting")
@@ -28,8 +28,10 @@ var sectionKeys = map[string][]string{
 	sectionHTTPProxy: httpKeys,
 	"dns":            dnsKeys,
 	"tcp":            sysctlNames(),
-	"log":            logKeys,
 	"control":        controlKeys,
+	"process":        settingKeys("process"),
+	"log":            settingKeys("log"),
+	"metrics":        settingKeys("metrics"),
 }
 
 // namedKeys are those of the sections whose names the operator chooses.

@@ -112,9 +112,11 @@ func (c *Config) SetSocket(path string) error {
 	if err != nil {
 		return err
 	}
-	if c.Control.Path == "" {
-		c.Control = made
-	}
-	c.Control.Path = path
-	return nil
+	return c.override(func(c *Config) error {
+		if c.Control.Path == "" {
+			c.Control = made
+		}
+		c.Control.Path = path
+		return nil
+	})
 }

@@ -107,16 +107,3 @@ func (f *tomlFile) hostDraft(p toml.Primitive, h *hostDraft) error {
 	}
 	return nil
 }
-
-// logDraft takes the section [log].
-func (f *tomlFile) logDraft(d *draft) error {
-	t, err := f.table("log")
-	if err != nil {
-		return err
-	}
-	d.log.where = f.whereIn("log")
-	return f.values(t, d.log.where, []value{
-		{"level", &d.log.level, "\"debug\", \"info\", \"warn\" or \"error\""},
-		{"format", &d.log.format, "\"text\" or \"json\""},
-	})
-}

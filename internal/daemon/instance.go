@@ -13,6 +13,8 @@ import (
 	"tapstack/internal/daemon/api"
 	"tapstack/internal/daemon/control"
 	"tapstack/internal/daemon/events"
+	"tapstack/internal/daemon/life"
+	"tapstack/internal/daemon/metrics"
 	"tapstack/internal/daemon/names"
 	"tapstack/internal/daemon/node"
 	"tapstack/internal/proxy"
@@ -35,6 +37,14 @@ type instance struct {
 	started  time.Time
 	stop     context.CancelFunc
 	drained  sync.Once
+
+	claim       *life.Claim    // nil without a control socket
+	manager     *life.Notifier // nil without one
+	metrics     *metrics.Metrics
+	metricsHTTP metricsServer
+	pulse       chan struct{} // taken by the loop that obeys signals
+	madeDir     string        // made for the control socket; "" if it was there
+	owner       uint32        // whose process it was at the start
 
 	mu  sync.Mutex // held while something changes
 	cfg *Config    // in force; never changed, only replaced
@@ -69,6 +79,7 @@ func (h *instance) startServices() (err error) {
 	h.SetResolver(h.names)
 	sc := h.cfg.Services
 	sc.Logger = h.log
+	sc.Ended = h.metrics.Ended
 	if h.services, err = StartServices(h.stack, sc); err != nil {
 		return err
 	}
@@ -82,7 +93,6 @@ func (h *instance) startServices() (err error) {
 			return err
 		}
 	}
-	h.proxies.ports.late.Store(true)
 	return nil
 }
 
@@ -93,18 +103,30 @@ func (h *instance) endServices(ctx context.Context) error {
 	return errors.Join(h.services.Shutdown(ctx), <-ended)
 }
 
-// startControl opens the control socket, if there is to be one. The function
-// ends it.
-func (h *instance) startControl() (end func(), err error) {
+// openControl opens the control socket; nil if there is to be none.
+func (h *instance) openControl() (*life.Listener, error) {
 	c := &h.cfg.Control
 	if c.Path == "" {
-		return func() {}, nil
+		return nil, nil
 	}
-	l, err := control.Listen(&control.SocketConfig{Path: c.Path, Mode: c.Mode, GID: c.GID})
+	cfg := life.SocketConfig{Mode: c.Mode}
+	if c.GID >= 0 {
+		cfg.GID = &c.GID
+	}
+	l, err := life.Listen(h.claim, c.Path, cfg)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("control socket: %w", err)
 	}
-	h.control = control.New(h, c.access(), h.log)
+	return l, nil
+}
+
+// startControl serves the control socket, which may be nil. The function ends
+// it.
+func (h *instance) startControl(l *life.Listener) (end func()) {
+	if l == nil {
+		return func() {}
+	}
+	h.control = control.New(h, h.access(&h.cfg.Control), h.log)
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
@@ -117,12 +139,13 @@ func (h *instance) startControl() (end func(), err error) {
 		defer cancel()
 		_ = h.control.Close(ctx) // who is left has had his second
 		<-served
-	}, nil
+	}
 }
 
-// access is who may do what.
-func (c *ControlConfig) access() control.Access {
-	a := control.Access{Owner: uint32(max(0, os.Getuid())), Others: c.Others}
+// access is who may do what. The owner is who has started the daemon, not whom
+// it has become: other programs may be the same unprivileged user.
+func (h *instance) access(c *ControlConfig) control.Access {
+	a := control.Access{Owner: h.owner, Others: c.Others}
 	if c.GID >= 0 {
 		gid := uint32(c.GID)
 		a.Group = &gid
@@ -163,6 +186,10 @@ func (h *instance) Settings() api.Settings {
 	return api.Settings{LogLevel: &level, Accounting: &accounting, TCP: allSysctls(h.stack.TCP())}
 }
 
+var levels = map[string]slog.Level{
+	"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
+}
+
 func levelName(l slog.Level) string {
 	for name, v := range levels {
 		if v == l {
@@ -186,7 +213,7 @@ func (h *instance) Change(c *api.Settings) error {
 	if c.LogLevel != nil {
 		var ok bool
 		if level, ok = levels[*c.LogLevel]; !ok {
-			return api.Errorf(http.StatusBadRequest, "%v", badLevel(*c.LogLevel))
+			return api.Errorf(http.StatusBadRequest, "log level %q: want debug, info, warn or error", *c.LogLevel)
 		}
 	}
 	if len(c.TCP) > 0 {
@@ -203,6 +230,7 @@ func (h *instance) Change(c *api.Settings) error {
 		h.setAccounting(*c.Accounting)
 	}
 	h.events.SetLevel(level)
+	next.Log.Level = level
 	h.cfg = &next
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/netip"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"tapstack/internal/daemon/privilege"
 	"tapstack/internal/proxy"
 )
 
@@ -23,10 +25,6 @@ import (
 //	Listen, ListenPacket -> take -> lease; Close of the lease -> idle; sweep -> closed
 type ports struct {
 	network proxy.Network // that the sockets are made in
-
-	// late is set when the daemon has started: what needs privilege may not be
-	// possible any more.
-	late atomic.Bool
 
 	mu   sync.Mutex
 	open map[string]*port // by network and address, but for those of port 0
@@ -115,7 +113,7 @@ func (p *ports) take(network, address string, open func() (waiter, error)) (*por
 		socket, err = open() // it was one of ours that nobody uses
 	}
 	if err != nil {
-		return nil, p.explain(err)
+		return nil, explainListen(address, err)
 	}
 	one := &port{socket: socket, used: true}
 	if ap, err := parseListen(address); err == nil && ap.Port() != 0 {
@@ -125,19 +123,13 @@ func (p *ports) take(network, address string, open func() (waiter, error)) (*por
 	return one, nil
 }
 
-// explain says what a lack of privilege means.
-func (p *ports) explain(err error) error {
-	switch {
-	case !lacksPrivilege(err):
-		return err
-	case p.late.Load():
-		return fmt.Errorf("it needs privilege that was given up; restart: %w", err)
+// explainListen says what a lack of privilege means.
+func explainListen(address string, err error) error {
+	op := "listen on " + address
+	if !errors.Is(err, fs.ErrPermission) || privilege.Dropped() {
+		return privilege.Explain(op, "CAP_NET_BIND_SERVICE", err)
 	}
-	return fmt.Errorf("ports below 1024 take root or CAP_NET_BIND_SERVICE: %w", err)
-}
-
-func lacksPrivilege(err error) bool {
-	return errors.Is(err, syscall.EACCES) || errors.Is(err, syscall.EPERM)
+	return fmt.Errorf("%s: ports below 1024 take root or CAP_NET_BIND_SERVICE: %w", op, err)
 }
 
 // sweep closes what nobody uses.

@@ -19,6 +19,10 @@ import (
 // What takes a restart is named, and stays as it is. With an error, which is
 // logged too, everything is as it was.
 func (h *instance) Reload() (api.Reloaded, error) {
+	if err := h.manager.Reloading(); err != nil {
+		h.log.Warn("the service manager can not be told", "err", err)
+	}
+	defer h.settled()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	done, err := h.reload()
@@ -36,8 +40,11 @@ func (h *instance) reload() (api.Reloaded, error) {
 		return none, api.Errorf(http.StatusConflict, "the daemon was started with flags: there is no file to read again")
 	}
 	next, err := Load(h.cfg.File)
+	if err == nil {
+		next, err = next.overridden(h.cfg)
+	}
 	if err != nil {
-		return none, api.Errorf(http.StatusUnprocessableEntity, "%v", err)
+		return none, api.Errorf(http.StatusUnprocessableEntity, "%v", explainRead(err))
 	}
 	p := h.plan(next)
 	err = p.carryOut()
@@ -109,7 +116,7 @@ func (h *instance) plan(next *Config) *plan {
 	}
 	for _, n := range next.NICs {
 		if !slices.ContainsFunc(old.NICs, func(m NICConfig) bool { return m.Name == n.Name }) {
-			p.restart = append(p.restart, "nic."+n.Name+" (added)")
+			p.restart = append(p.restart, needsRestart("nic."+n.Name+" (added)", "make TAP "+n.Name, "CAP_NET_ADMIN"))
 		}
 	}
 	if before, after := h.stack.TCP(), next.TCP; old.TCP != after {
@@ -117,9 +124,9 @@ func (h *instance) plan(next *Config) *plan {
 	}
 	h.planNames(p, next)
 	h.planServices(p, next)
-	h.planLog(p, next)
 	p.planRemovals(h, next)
 	h.planControl(p, next)
+	h.planSurroundings(p, next)
 	return p
 }
 
@@ -127,10 +134,10 @@ func (h *instance) plan(next *Config) *plan {
 func (h *instance) planNIC(p *plan, n, next *NICConfig) {
 	name := "nic." + n.Name
 	if n.MTU != next.MTU {
-		p.restart = append(p.restart, name+".mtu")
+		p.restart = append(p.restart, needsRestart(name+".mtu", "change the MTU of TAP "+n.Name, "CAP_NET_ADMIN"))
 	}
 	if !slices.Equal(n.Host, next.Host) {
-		p.restart = append(p.restart, name+".host")
+		p.restart = append(p.restart, needsRestart(name+".host", "change the kernel's end of TAP "+n.Name, "CAP_NET_ADMIN"))
 	}
 	nic, ok := h.stack.NIC(n.Name)
 	if !ok {
@@ -199,7 +206,7 @@ func (h *instance) planControl(p *plan, next *Config) {
 	is.Path, is.Mode, is.GID = was.Path, was.Mode, was.GID
 	if h.control != nil && was.Others != next.Control.Others {
 		p.add("control.readonly-for-others",
-			func() error { h.control.SetAccess(is.access()); return nil },
-			func() error { h.control.SetAccess(was.access()); return nil })
+			func() error { h.control.SetAccess(h.access(is)); return nil },
+			func() error { h.control.SetAccess(h.access(&was)); return nil })
 	}
 }

@@ -103,16 +103,3 @@ func (h *instance) planNames(p *plan, next *Config) {
 		p.add("hosts", set(is), set(was))
 	}
 }
-
-// planLog changes the level, where the file has another than before: what was
-// set by command stays otherwise.
-func (h *instance) planLog(p *plan, next *Config) {
-	if was, is := h.cfg.Log.Level, next.Log.Level; was != is {
-		now := h.events.Level()
-		p.add("log.level", func() error { h.events.SetLevel(is); return nil }, func() error { h.events.SetLevel(now); return nil })
-	}
-	if h.cfg.Log.Format != next.Log.Format {
-		p.restart = append(p.restart, "log.format")
-		p.result.Log.Format = h.cfg.Log.Format
-	}
-}

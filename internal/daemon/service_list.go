@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"tapstack/internal/daemon/api"
+	"tapstack/internal/daemon/metrics"
 	"tapstack/internal/proxy"
 )
 
@@ -76,14 +77,16 @@ func (c *serviceSum) counters() []api.Counter {
 func (s *Services) list() []api.Service {
 	out := []api.Service{}
 	for _, a := range s.Addrs() {
-		n := s.counts[a.Name]
+		n := s.countsOf(a.Name)
 		one := api.Service{Kind: "service", Name: a.Name, Network: a.Addr.Network(), Side: string(onStack), Address: a.Addr.String()}
 		if one.Network == "udp" {
 			one.BytesIn, one.BytesOut = n.udpIn.Load(), n.udpOut.Load()
 			one.DatagramsIn, one.DatagramsOut, one.Dropped = n.datagramsIn.Load(), n.datagramsOut.Load(), n.dropped.Load()
 		} else {
-			one.Opened, one.Active = n.opened.Load(), int(n.active.Load())
-			one.BytesIn, one.BytesOut = n.in.Load(), n.out.Load()
+			over := n.over.Load() // before opened: what is over was opened before
+			one.Opened = n.opened.Load()
+			one.Active = int(one.Opened - over)
+			one.BytesIn, one.BytesOut = n.received.Load(), n.sent.Load()
 		}
 		out = append(out, one)
 	}
@@ -127,6 +130,25 @@ func byCause(m map[proxy.Cause]uint64) map[string]uint64 {
 	out := make(map[string]uint64, len(m))
 	for cause, n := range m {
 		out[string(cause)] = n
+	}
+	return out
+}
+
+// counts are those of forwards and proxies, by section, for metrics. What a
+// retired one still does counts for its successor.
+func (p *proxies) counts() (out []metrics.Service) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, r := range slices.Concat(p.running, p.retired) {
+		s := r.svc.Snapshot()
+		one := metrics.Service{
+			Name: r.section, Opened: s.Opened, Active: uint64(max(0, s.Active)),
+			Received: s.BytesOut, Sent: s.BytesIn, Refused: byCause(s.Refused),
+		}
+		if r.side == onStack {
+			one.Received, one.Sent = s.BytesIn, s.BytesOut
+		}
+		out = append(out, one)
 	}
 	return out
 }

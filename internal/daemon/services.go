@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"tapstack/socketapi"
+	"tapstack/socketapi/holdup"
 	"tapstack/stack"
 )
 
@@ -26,13 +27,14 @@ type Services struct {
 	web     *http.Server
 	files   atomic.Pointer[webRoot] // what http serves besides its own pages, nil is nothing
 
-	accounting atomic.Bool               // of connections from now on
-	counts     map[string]*serviceCounts // by service; only its values change
+	accounting atomic.Bool // of connections from now on
 
 	mu       sync.Mutex  // guards what follows
 	buffers  BufferSizes // of listeners from now on
 	open     []openService
 	conns    map[*conn]struct{}
+	counts   map[string]*serviceCounts // by name
+	report   func(service string, info socketapi.Info, account *holdup.Report)
 	stopping bool // every connection is told to end
 	aborted  bool // and was reset
 
@@ -61,12 +63,10 @@ func StartServices(s *stack.Stack, cfg ServicesConfig) (_ *Services, err error) 
 		log:     cfg.Logger,
 		started: time.Now(),
 		conns:   make(map[*conn]struct{}),
-		abandon: make(chan struct{}),
 		counts:  make(map[string]*serviceCounts),
+		report:  cfg.Ended,
+		abandon: make(chan struct{}),
 		buffers: cfg.Buffers,
-	}
-	for _, one := range cfg.each() {
-		srv.counts[one.name] = &serviceCounts{}
 	}
 	if srv.log == nil {
 		srv.log = slog.New(slog.DiscardHandler)
@@ -195,7 +195,7 @@ func (s *Services) listenTCP(serve func(*conn) error) func(name, addr string) er
 		}
 		s.work.Go(func() {
 			for {
-				c, err := s.accept(name, l, false)
+				c, err := s.accept(l, name, false)
 				if err != nil {
 					s.ended(name, err)
 					return
@@ -243,12 +243,12 @@ func (s *Services) ended(name string, err error) {
 
 // accept waits for a connection, which is in conns from then on until it is
 // over.
-func (s *Services) accept(name string, l *socketapi.TCPListener, web bool) (*conn, error) {
+func (s *Services) accept(l *socketapi.TCPListener, name string, web bool) (*conn, error) {
 	tc, err := l.AcceptTCP()
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{TCPConn: tc, services: s, web: web, counts: s.counts[name]}
+	c := &conn{TCPConn: tc, services: s, web: web, name: name, counts: s.countsOf(name)}
 	if s.accounting.Load() {
 		_ = c.SetAccounting(true) // fails only for one that is closed
 	}
@@ -260,9 +260,8 @@ func (s *Services) accept(name string, l *socketapi.TCPListener, web bool) (*con
 		return nil, net.ErrClosed
 	}
 	s.work.Add(1) // the caller has one, so this is never the first
-	c.counts.opened.Add(1)
-	c.counts.active.Add(1)
 	s.conns[c] = struct{}{}
+	c.counts.opened.Add(1)
 	if s.stopping {
 		c.stop()
 	}
@@ -271,10 +270,10 @@ func (s *Services) accept(name string, l *socketapi.TCPListener, web bool) (*con
 
 // over forgets a connection.
 func (s *Services) over(c *conn) {
+	s.observe(c)
 	s.mu.Lock()
 	delete(s.conns, c)
 	s.mu.Unlock()
-	c.counts.active.Add(-1)
 	s.work.Done()
 }
 

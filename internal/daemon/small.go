@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"sync/atomic"
 	"time"
 
 	"tapstack/socketapi"
@@ -16,7 +15,7 @@ import (
 
 // echo sends back what it receives (RFC 862), until the peer's FIN.
 func echo(c *conn) error {
-	back := &countingWriter{to: c.TCPConn, n: []*atomic.Uint64{&c.counts.in, &c.counts.out}}
+	back := &countingWriter{to: c.TCPConn, counts: c.counts}
 	_, err := io.Copy(back, c.TCPConn)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		// Stopped. The peer may rely on what we have acknowledged.
@@ -28,7 +27,7 @@ func echo(c *conn) error {
 
 // discard reads everything (RFC 863), until the peer's FIN.
 func discard(c *conn) error {
-	_, err := io.Copy(&countingWriter{n: []*atomic.Uint64{&c.counts.in}}, c.TCPConn)
+	_, err := io.Copy(&countingWriter{counts: c.counts}, c.TCPConn)
 	return err
 }
 
@@ -45,7 +44,9 @@ func chargen(c *conn) error {
 	}()
 	var err error
 	for err == nil {
-		_, err = c.Write(pattern)
+		var n int
+		n, err = c.TCPConn.Write(pattern)
+		c.counts.moved(0, int64(n))
 	}
 	<-ended
 	return err
@@ -98,7 +99,7 @@ func (s *Services) listenUDP(name, addr string, answer func([]byte) []byte) erro
 		return err
 	}
 	s.opened(name, c.LocalAddr(), c)
-	s.work.Go(func() { s.ended(name, s.answerUDP(c, s.counts[name], answer)) })
+	s.work.Go(func() { s.ended(name, s.answerUDP(c, s.countsOf(name), answer)) })
 	return nil
 }
 

@@ -65,7 +65,7 @@ type webListener struct {
 
 // Accept implements net.Listener.
 func (l *webListener) Accept() (net.Conn, error) {
-	c, err := l.services.accept(l.name, l.TCPListener, true)
+	c, err := l.services.accept(l.TCPListener, l.name, true)
 	if err != nil {
 		return nil, err
 	}

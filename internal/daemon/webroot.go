@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"os"
 	"syscall"
+
+	"tapstack/internal/daemon/privilege"
 )
 
 // webRoot is a directory whose files are served. What is outside of it cannot
@@ -21,11 +23,8 @@ func (s *Services) SetRoot(dir string) error {
 	var next *webRoot
 	if dir != "" {
 		root, err := os.OpenRoot(dir)
-		if lacksPrivilege(err) {
-			return fmt.Errorf("http-root: it needs privilege that the daemon does not have, or has given up; restart: %w", err)
-		}
 		if err != nil {
-			return fmt.Errorf("http-root: %w", err)
+			return fmt.Errorf("http-root: %w", privilege.Explain("open "+dir, "access to it", err))
 		}
 		next = &webRoot{root, http.FileServerFS(regularFS{root})}
 	}

@@ -54,3 +54,10 @@ type ConnectQuery struct {
 	Source  string        `json:"source"`  // where to connect from, or ""
 	Timeout time.Duration `json:"timeout"` // of the connecting, none if zero
 }
+
+// ProfileQuery says how a profile is to be taken, as net/http/pprof has it.
+type ProfileQuery struct {
+	Seconds int `json:"seconds"` // of a CPU profile (30), a trace (1), or between two looks (none)
+	Debug   int `json:"debug"`   // above 0: text, not a file for go tool pprof
+	GC      int `json:"gc"`      // above 0: collect garbage before looking at the heap
+}

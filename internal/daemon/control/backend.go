@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"io"
+	"net/http"
 
 	"tapstack/internal/daemon/api"
 )
@@ -34,6 +35,11 @@ type Backend interface {
 	Reload() (api.Reloaded, error)
 	// Stop begins to end the daemon, and does not wait for it.
 	Stop()
+
+	// Metrics answers with Prometheus's text, Profiles with those of
+	// net/http/pprof below api.PathProfiles.
+	Metrics() http.Handler
+	Profiles() http.Handler
 
 	// Events calls each for every event until ctx is done or each fails.
 	Events(ctx context.Context, q *api.EventQuery, each func(*api.Event) error) error

@@ -2,8 +2,10 @@ package control
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -92,6 +94,16 @@ func (f *fake) Reload() (api.Reloaded, error) {
 }
 func (f *fake) Stop() { _ = f.note("stop") }
 
+func (f *fake) Metrics() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "metrics of", r.URL.Path) })
+}
+
+func (f *fake) Profiles() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintln(w, "profile", r.URL.Path, r.URL.RawQuery)
+	})
+}
+
 // begun says that a stream is under way.
 func (f *fake) begun() { f.once.Do(func() { close(f.stream) }) }
 
@@ -156,7 +168,7 @@ func serve(t testing.TB, b Backend, a Access, who func() Credentials) *serving {
 		s.peer = func(*net.UnixConn) (Credentials, error) { return who(), nil }
 	}
 	path := filepath.Join(t.TempDir(), "s")
-	l, err := Listen(&SocketConfig{Path: path, Mode: 0o600, GID: -1})
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,6 +47,9 @@ var routes = []route{
 	{method: "POST", path: api.PathReload, change: true, handle: serveReload, answer: api.Reloaded{}},
 	{method: "POST", path: api.PathStop, change: true, stream: true, handle: serveStop, answer: api.Stopping{}},
 
+	{method: "GET", path: api.PathMetrics, handle: serveMetrics},
+	{method: "GET", path: profileRoute, change: true, stream: true, handle: serveProfile, query: api.ProfileQuery{}},
+
 	{method: "GET", path: api.PathCapture, change: true, stream: true, handle: serveCapture, query: api.CaptureQuery{}},
 	{method: "GET", path: api.PathPing, change: true, stream: true, handle: servePing, query: api.PingQuery{}, answer: api.PingReply{}},
 	{method: "POST", path: api.PathConnect, change: true, stream: true, handle: serveConnect, query: api.ConnectQuery{}},

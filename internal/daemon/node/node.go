@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -36,6 +37,13 @@ func (n *Node) AddDevice(d *capture.Device) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.devices = append(n.devices, d)
+}
+
+// Devices are those that were added.
+func (n *Node) Devices() []*capture.Device {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.devices)
 }
 
 // nic finds a NIC; "" is the only one.
