@@ -3,8 +3,8 @@
 // It parses, calls and prints; what it does is in internal/daemon.
 //
 // Exit status: 0 for success; 2 if there is something to change in what it was
-// given or on the machine, said in one line; 1 for any other failure; 128+n
-// when signal n came a second time.
+// given or on the machine, said in one line; 1 for any other failure. A second
+// SIGTERM or SIGINT ends it as if nobody had caught it: a shell shows 128+n.
 package main
 
 import (

@@ -6,17 +6,18 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"tapstack/internal/daemon"
+	"tapstack/internal/daemon/life"
+	"tapstack/internal/daemon/privilege"
 )
 
 func runCommand() *cobra.Command {
 	var file, socket string
 	var f daemon.Flags
+	var over overrides
 	cmd := &cobra.Command{
 		Use:   "run [-c FILE | --nic NAME --address PREFIX ...]",
 		Short: "Run a stack and its services in the foreground, until SIGINT or SIGTERM",
@@ -24,14 +25,18 @@ func runCommand() *cobra.Command {
 
 It makes a TAP in this network namespace, which takes root or CAP_NET_ADMIN,
 and answers on it with addresses of its own; with --adopt it uses one that an
-administrator has made, for which its owner needs no privilege. A first signal closes every
-connection properly, for five seconds at most; a second one ends at once.`,
+administrator has made, for which its owner needs no privilege. When everything
+is open it becomes an unprivileged user ("tapstack" if there is one, otherwise
+"nobody") without capabilities, who can open few files and make few system
+calls; the log says what is in force. A first SIGINT or SIGTERM closes every
+connection properly, for five seconds at most; a second one ends at once. SIGHUP
+has the file read again.`,
 		Example: `  tapstack run --nic tap0 --address 192.168.77.2/24 --host 192.168.77.1/24 --echo :7 --http :80
   tapstack run --nic tap7 --adopt --address 192.168.77.2/24 --echo :7
   tapstack run -c /etc/tapstack.toml`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := configuration(cmd, file, &f)
+			cfg, err := configuration(cmd, file, &f, over.given(cmd))
 			if err != nil {
 				return err
 			}
@@ -39,6 +44,9 @@ connection properly, for five seconds at most; a second one ends at once.`,
 				if err := cfg.SetSocket(socket); err != nil {
 					return err
 				}
+			}
+			if err := over.apply(cmd, cfg); err != nil {
+				return err
 			}
 			return runDaemon(cmd.Context(), cfg, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
@@ -60,11 +68,56 @@ connection properly, for five seconds at most; a second one ends at once.`,
 	fl.StringVar(&f.Services.Chargen, "chargen", "", "where to write until the peer closes, such as `:19`")
 	fl.StringVar(&f.Services.HTTP, "http", "", "where to serve a status page, such as `:80`")
 	fl.StringVar(&socket, "socket", "", "where to be controlled: a `path` for the control socket, in place of the file's")
+	over.add(cmd)
 	return cmd
 }
 
-// configuration is the file's or the flags', whichever was given.
-func configuration(cmd *cobra.Command, file string, f *daemon.Flags) (*daemon.Config, error) {
+// overrides are flags that go above what the file says.
+type overrides []override
+
+type override struct {
+	flag, setting string
+	value         *string
+}
+
+func (o *overrides) add(cmd *cobra.Command) {
+	for _, f := range []struct{ flag, setting, usage string }{
+		{"user", "process.user", "whom to become when everything is open: a `name` or number, or root to stay"},
+		{"group", "process.group", "and of which `group`; the user's unless given"},
+		{"seccomp", "process.seccomp", "limit system calls: `auto`, required, off, or log to refuse none and log them"},
+		{"landlock", "process.landlock", "limit the files that can be opened: `auto`, required or off"},
+		{"metrics", "metrics.listen", "loopback `address` for Prometheus, such as 127.0.0.1:9477"},
+		{"log-level", "log.level", "the least `level`: debug, info, warn or error"},
+		{"log-format", "log.format", "`text` or json"},
+	} {
+		*o = append(*o, override{f.flag, f.setting, cmd.Flags().String(f.flag, "", f.usage)})
+	}
+}
+
+// given is how many there are.
+func (o overrides) given(cmd *cobra.Command) (n int) {
+	for _, f := range o {
+		if cmd.Flags().Changed(f.flag) {
+			n++
+		}
+	}
+	return n
+}
+
+func (o overrides) apply(cmd *cobra.Command, cfg *daemon.Config) error {
+	for _, f := range o {
+		if cmd.Flags().Changed(f.flag) {
+			if err := cfg.Override(f.setting, *f.value, "--"+f.flag); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// configuration is the file's or the flags', whichever was given. Beside a file
+// there may be overrides.
+func configuration(cmd *cobra.Command, file string, f *daemon.Flags, overrides int) (*daemon.Config, error) {
 	flags := cmd.Flags()
 	if !flags.Changed("config") {
 		if f.Adopt && !flags.Changed("mtu") {
@@ -72,7 +125,7 @@ func configuration(cmd *cobra.Command, file string, f *daemon.Flags) (*daemon.Co
 		}
 		return f.Config()
 	}
-	others := flags.NFlag() - 1
+	others := flags.NFlag() - 1 - overrides
 	if flags.Changed("socket") {
 		others--
 	}
@@ -82,35 +135,37 @@ func configuration(cmd *cobra.Command, file string, f *daemon.Flags) (*daemon.Co
 	return daemon.Load(file)
 }
 
-// runDaemon runs until the first signal, or ends the program at the second.
+// runDaemon runs until the first signal; a second one ends the program. Before
+// privileges are dropped, all that talks to the outside is opened.
 func runDaemon(ctx context.Context, cfg *daemon.Config, stdout, stderr io.Writer) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
-	defer close(signals)
-	defer signal.Stop(signals)
-	go func() {
-		if _, ok := <-signals; !ok {
-			return
-		}
-		cancel()
-		if sig, ok := <-signals; ok {
-			// The kernel closes what we have not: the TAP is not persistent.
-			n, _ := sig.(syscall.Signal)
-			os.Exit(128 + int(n))
-		}
-	}()
-	reload := make(chan os.Signal, 1)
-	signal.Notify(reload, syscall.SIGHUP)
-	defer signal.Stop(reload)
+	signals := life.Catch(ctx)
+	defer signals.Stop()
+	manager, err := life.NewNotifier(os.Getenv)
+	if err != nil {
+		return &daemon.ConfigError{Err: err}
+	}
+	defer manager.Close()
+	log, limiter, err := life.NewLog(stderr, life.LogConfig{
+		Format: cfg.Log.Format,
+		Level:  slog.LevelDebug, // the daemon's own level decides
+		NoTime: os.Getenv("JOURNAL_STREAM") != "",
+	})
+	if err != nil {
+		return &daemon.ConfigError{Err: err}
+	}
+	defer limiter.Close()
+	version, revision := built()
 	d := daemon.Daemon{
 		Config: cfg,
-		Log:    slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelDebug}), // the daemon's own level decides
+		Log:    log.Handler(),
 		Ready: func(r *daemon.Ready) {
 			_ = r.Print(stdout) // nobody there to read it is no reason to end
 		},
-		Reload: reload,
+		Reload:   signals.Reload,
+		Manager:  manager,
+		Drop:     privilege.Drop,
+		Version:  version,
+		Revision: revision,
 	}
-	return d.Run(ctx)
+	return d.Run(signals.Drain)
 }

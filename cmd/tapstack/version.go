@@ -41,3 +41,18 @@ func versions(info *debug.BuildInfo) string {
 	}
 	return text + info.GoVersion + "\n"
 }
+
+// built is the program's version and the commit that it was built from, as far
+// as it was told.
+func built() (version, revision string) {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "", ""
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			revision = s.Value
+		}
+	}
+	return info.Main.Version, revision
+}

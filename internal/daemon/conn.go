@@ -19,6 +19,8 @@ import (
 type conn struct {
 	*socketapi.TCPConn
 	services *Services
+	name     string         // of the service
+	counts   *serviceCounts // its
 	closing  sync.Once
 
 	web      bool

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -12,7 +13,12 @@ import (
 	"tapstack/internal/daemon/api"
 	"tapstack/internal/daemon/control"
 	"tapstack/internal/daemon/events"
+	"tapstack/internal/daemon/life"
+	"tapstack/internal/daemon/metrics"
+	"tapstack/internal/daemon/names"
 	"tapstack/internal/daemon/node"
+	"tapstack/internal/proxy"
+	"tapstack/socketapi"
 	"tapstack/stack"
 	"tapstack/tap"
 	"tapstack/tap/capture"
@@ -23,12 +29,22 @@ type instance struct {
 	*node.Node
 	stack    *stack.Stack
 	services *Services
+	proxies  *proxies
+	names    *names.Resolver
 	control  *control.Server // nil without one
 	events   events.Log
 	log      *slog.Logger
 	started  time.Time
 	stop     context.CancelFunc
 	drained  sync.Once
+
+	claim       *life.Claim    // nil without a control socket
+	manager     *life.Notifier // nil without one
+	metrics     *metrics.Metrics
+	metricsHTTP metricsServer
+	pulse       chan struct{} // taken by the loop that obeys signals
+	madeDir     string        // made for the control socket; "" if it was there
+	owner       uint32        // whose process it was at the start
 
 	mu  sync.Mutex // held while something changes
 	cfg *Config    // in force; never changed, only replaced
@@ -55,25 +71,62 @@ func (h *instance) addNIC(n *NICConfig) error {
 	return nil
 }
 
+// startServices starts services, forwards and proxies. With an error, one line,
+// none of them is left.
 func (h *instance) startServices() (err error) {
+	dns := &socketapi.Dialer{Stack: h.stack}
+	h.names = names.New(dns.DialContext, h.cfg.Names)
+	h.SetResolver(h.names)
 	sc := h.cfg.Services
 	sc.Logger = h.log
-	h.services, err = StartServices(h.stack, sc)
-	return err
+	sc.Ended = h.metrics.Ended
+	if h.services, err = StartServices(h.stack, sc); err != nil {
+		return err
+	}
+	h.proxies = newProxies(h.stack, h.log, h.names, proxy.Kernel())
+	h.proxies.SetAccounting(sc.Accounting)
+	for _, one := range h.cfg.proxies() {
+		if err := h.proxies.start(one); err != nil {
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			_ = h.endServices(ctx)
+			return err
+		}
+	}
+	return nil
 }
 
-// startControl opens the control socket, if there is to be one. The function
-// ends it.
-func (h *instance) startControl() (end func(), err error) {
+// endServices ends services, forwards and proxies, as Services.Shutdown does.
+func (h *instance) endServices(ctx context.Context) error {
+	ended := make(chan error, 1)
+	go func() { ended <- h.proxies.Shutdown(ctx) }()
+	return errors.Join(h.services.Shutdown(ctx), <-ended)
+}
+
+// openControl opens the control socket; nil if there is to be none.
+func (h *instance) openControl() (*life.Listener, error) {
 	c := &h.cfg.Control
 	if c.Path == "" {
-		return func() {}, nil
+		return nil, nil
 	}
-	l, err := control.Listen(&control.SocketConfig{Path: c.Path, Mode: c.Mode, GID: c.GID})
+	cfg := life.SocketConfig{Mode: c.Mode}
+	if c.GID >= 0 {
+		cfg.GID = &c.GID
+	}
+	l, err := life.Listen(h.claim, c.Path, cfg)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("control socket: %w", err)
 	}
-	h.control = control.New(h, c.access(), h.log)
+	return l, nil
+}
+
+// startControl serves the control socket, which may be nil. The function ends
+// it.
+func (h *instance) startControl(l *life.Listener) (end func()) {
+	if l == nil {
+		return func() {}
+	}
+	h.control = control.New(h, h.access(&h.cfg.Control), h.log)
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
@@ -86,12 +139,13 @@ func (h *instance) startControl() (end func(), err error) {
 		defer cancel()
 		_ = h.control.Close(ctx) // who is left has had his second
 		<-served
-	}, nil
+	}
 }
 
-// access is who may do what.
-func (c *ControlConfig) access() control.Access {
-	a := control.Access{Owner: uint32(max(0, os.Getuid())), Others: c.Others}
+// access is who may do what. The owner is who has started the daemon, not whom
+// it has become: other programs may be the same unprivileged user.
+func (h *instance) access(c *ControlConfig) control.Access {
+	a := control.Access{Owner: h.owner, Others: c.Others}
 	if c.GID >= 0 {
 		gid := uint32(c.GID)
 		a.Group = &gid
@@ -145,6 +199,11 @@ func levelName(l slog.Level) string {
 	return l.String()
 }
 
+func (h *instance) setAccounting(on bool) {
+	h.services.SetAccounting(on)
+	h.proxies.SetAccounting(on)
+}
+
 // Change implements control.Backend: all of it or, with an error, nothing.
 func (h *instance) Change(c *api.Settings) error {
 	h.mu.Lock()
@@ -168,9 +227,10 @@ func (h *instance) Change(c *api.Settings) error {
 	}
 	if c.Accounting != nil {
 		next.Services.Accounting = *c.Accounting
-		h.services.SetAccounting(*c.Accounting)
+		h.setAccounting(*c.Accounting)
 	}
 	h.events.SetLevel(level)
+	next.Log.Level = level
 	h.cfg = &next
 	return nil
 }

@@ -35,7 +35,7 @@ func pair(t testing.TB) (client, ours *stack.Stack) {
 }
 
 // allServices listen on ports of the stack's choice.
-var allServices = ServicesConfig{Echo: ":0", Discard: ":0", Chargen: ":0", HTTP: ":0"}
+var allServices = ServicesConfig{Echo: ":0", Discard: ":0", Chargen: ":0", Daytime: ":0", HTTP: ":0"}
 
 // start starts all services, which end before the stack does.
 func start(t testing.TB, s *stack.Stack) *Services {

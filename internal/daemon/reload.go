@@ -12,11 +12,17 @@ import (
 )
 
 // Reload reads the configuration again and makes what can change like it: the
-// addresses and routes of NICs, the services, TCP settings, accounting, who
-// may look. Connections go on, but for those of an address that was taken out.
+// addresses and routes of NICs, services, forwards and proxies, names, TCP
+// settings, accounting, the log's level, who may look. Connections go on, those
+// of a forward that was taken out among them, but for those of an address that
+// was; flows of UDP end with their forward.
 // What takes a restart is named, and stays as it is. With an error, which is
 // logged too, everything is as it was.
 func (h *instance) Reload() (api.Reloaded, error) {
+	if err := h.manager.Reloading(); err != nil {
+		h.log.Warn("the service manager can not be told", "err", err)
+	}
+	defer h.settled()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	done, err := h.reload()
@@ -34,11 +40,16 @@ func (h *instance) reload() (api.Reloaded, error) {
 		return none, api.Errorf(http.StatusConflict, "the daemon was started with flags: there is no file to read again")
 	}
 	next, err := Load(h.cfg.File)
+	if err == nil {
+		next, err = next.overridden(h.cfg)
+	}
 	if err != nil {
-		return none, api.Errorf(http.StatusUnprocessableEntity, "%v", err)
+		return none, api.Errorf(http.StatusUnprocessableEntity, "%v", explainRead(err))
 	}
 	p := h.plan(next)
-	if err := p.carryOut(); err != nil {
+	err = p.carryOut()
+	h.proxies.sweep()
+	if err != nil {
 		return none, api.Errorf(http.StatusConflict, "%v", err)
 	}
 	h.cfg = p.result
@@ -105,15 +116,17 @@ func (h *instance) plan(next *Config) *plan {
 	}
 	for _, n := range next.NICs {
 		if !slices.ContainsFunc(old.NICs, func(m NICConfig) bool { return m.Name == n.Name }) {
-			p.restart = append(p.restart, "nic."+n.Name+" (added)")
+			p.restart = append(p.restart, needsRestart("nic."+n.Name+" (added)", "make TAP "+n.Name, "CAP_NET_ADMIN"))
 		}
 	}
 	if before, after := h.stack.TCP(), next.TCP; old.TCP != after {
 		p.add("tcp", func() error { return h.stack.SetTCP(after) }, func() error { return h.stack.SetTCP(before) })
 	}
+	h.planNames(p, next)
 	h.planServices(p, next)
 	p.planRemovals(h, next)
 	h.planControl(p, next)
+	h.planSurroundings(p, next)
 	return p
 }
 
@@ -121,10 +134,10 @@ func (h *instance) plan(next *Config) *plan {
 func (h *instance) planNIC(p *plan, n, next *NICConfig) {
 	name := "nic." + n.Name
 	if n.MTU != next.MTU {
-		p.restart = append(p.restart, name+".mtu")
+		p.restart = append(p.restart, needsRestart(name+".mtu", "change the MTU of TAP "+n.Name, "CAP_NET_ADMIN"))
 	}
 	if !slices.Equal(n.Host, next.Host) {
-		p.restart = append(p.restart, name+".host")
+		p.restart = append(p.restart, needsRestart(name+".host", "change the kernel's end of TAP "+n.Name, "CAP_NET_ADMIN"))
 	}
 	nic, ok := h.stack.NIC(n.Name)
 	if !ok {
@@ -178,30 +191,6 @@ func missing[T comparable](a, b []T) []T {
 	return out
 }
 
-// planServices moves what listens elsewhere. Two that change places are both
-// silenced before either listens again.
-func (h *instance) planServices(p *plan, next *Config) {
-	before, after := h.cfg.Services.each(), next.Services.each()
-	for i := range after {
-		name, from, to := after[i].name, *before[i].addr, *after[i].addr
-		if from != to && from != "" {
-			p.add("", func() error { return h.services.Move(name, "") }, func() error { return h.services.Move(name, from) })
-		}
-	}
-	for i := range after {
-		name, from, to := after[i].name, *before[i].addr, *after[i].addr
-		if from != to {
-			p.add("services."+name, func() error { return h.services.Move(name, to) }, func() error { return h.services.Move(name, "") })
-		}
-	}
-	was, is := h.cfg.Services.Accounting, next.Services.Accounting
-	if was != is {
-		p.add("services.accounting",
-			func() error { h.services.SetAccounting(is); return nil },
-			func() error { h.services.SetAccounting(was); return nil })
-	}
-}
-
 // planControl: the socket is made while the daemon has the privilege to; who
 // may look is checked for each connection.
 func (h *instance) planControl(p *plan, next *Config) {
@@ -217,7 +206,7 @@ func (h *instance) planControl(p *plan, next *Config) {
 	is.Path, is.Mode, is.GID = was.Path, was.Mode, was.GID
 	if h.control != nil && was.Others != next.Control.Others {
 		p.add("control.readonly-for-others",
-			func() error { h.control.SetAccess(is.access()); return nil },
-			func() error { h.control.SetAccess(was.access()); return nil })
+			func() error { h.control.SetAccess(h.access(is)); return nil },
+			func() error { h.control.SetAccess(h.access(&was)); return nil })
 	}
 }

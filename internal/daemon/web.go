@@ -22,16 +22,18 @@ import (
 
 // The http service:
 //
-//	/                  the status, as text
+//	/status            the status, as text; at / too if there are no files
 //	/stats             stack.Stats, as JSON
 //	/bytes?n=N&seed=S  N pseudo-random bytes, the same for the same S (0);
 //	                   their SHA-256 in hex is in the trailer X-SHA256
+//	everything else    the files of ServicesConfig.Root
 
 // newWeb makes the server. Its limits keep a client that stalls from holding a
 // connection for ever; how long an answer takes is the client's affair.
 func (s *Services) newWeb() *http.Server {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", s.serveStatus)
+	mux.HandleFunc("GET /", s.serveFiles)
+	mux.HandleFunc("GET /status", s.serveStatus)
 	mux.HandleFunc("GET /stats", s.serveStats)
 	mux.HandleFunc("GET /bytes", serveBytes)
 	return &http.Server{
@@ -50,7 +52,7 @@ func (s *Services) listenWeb(name, addr string) error {
 	if err != nil {
 		return err
 	}
-	s.work.Go(func() { s.ended(name, s.web.Serve(&webListener{l, s})) })
+	s.work.Go(func() { s.ended(name, s.web.Serve(&webListener{l, s, name})) })
 	return nil
 }
 
@@ -58,11 +60,12 @@ func (s *Services) listenWeb(name, addr string) error {
 type webListener struct {
 	*socketapi.TCPListener
 	services *Services
+	name     string
 }
 
 // Accept implements net.Listener.
 func (l *webListener) Accept() (net.Conn, error) {
-	c, err := l.services.accept(l.TCPListener, true)
+	c, err := l.services.accept(l.TCPListener, l.name, true)
 	if err != nil {
 		return nil, err
 	}

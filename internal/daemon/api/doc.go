@@ -22,6 +22,7 @@ const (
 	PathOpenAPI    = "/v1/openapi.json"
 	PathInfo       = "/v1/info"
 	PathSockets    = "/v1/sockets"
+	PathServices   = "/v1/services"
 	PathLinks      = "/v1/links"
 	PathAddresses  = "/v1/addresses"
 	PathRoutes     = "/v1/routes"
@@ -35,6 +36,11 @@ const (
 	PathSettings   = "/v1/settings"
 	PathReload     = "/v1/reload"
 	PathStop       = "/v1/stop"
+	PathMetrics    = "/v1/metrics"
+
+	// PathProfiles is where Go's tools look for net/http/pprof: below it are
+	// its profiles.
+	PathProfiles = "/debug/pprof/"
 )
 
 // Protocol is what a connection to PathConnect is upgraded to.

@@ -38,7 +38,8 @@ type CaptureQuery struct {
 
 // PingQuery says whom to ping.
 type PingQuery struct {
-	To       string        `json:"to"`
+	To       string        `json:"to"`       // an address, or a name
+	Network  string        `json:"network"`  // of a name's addresses: "ip4", "ip6", or "ip", which "" is too
 	Count    int           `json:"count"`    // 0 is until the request ends
 	Interval time.Duration `json:"interval"` // 1 s if zero, not below 10 ms
 	Size     int           `json:"size"`     // payload bytes
@@ -52,4 +53,11 @@ type ConnectQuery struct {
 	Listen  bool          `json:"listen"`  // wait for the other end
 	Source  string        `json:"source"`  // where to connect from, or ""
 	Timeout time.Duration `json:"timeout"` // of the connecting, none if zero
+}
+
+// ProfileQuery says how a profile is to be taken, as net/http/pprof has it.
+type ProfileQuery struct {
+	Seconds int `json:"seconds"` // of a CPU profile (30), a trace (1), or between two looks (none)
+	Debug   int `json:"debug"`   // above 0: text, not a file for go tool pprof
+	GC      int `json:"gc"`      // above 0: collect garbage before looking at the heap
 }

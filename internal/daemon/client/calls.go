@@ -76,6 +76,11 @@ func readAnySockets(line []byte, r io.Reader, read []api.Socket) ([]api.Socket, 
 	return append(read, more...), nil
 }
 
+// Services lists services, forwards and proxies.
+func (c *Client) Services(ctx context.Context) ([]api.Service, error) {
+	return get[[]api.Service](ctx, c, http.MethodGet, api.PathServices, nil, nil)
+}
+
 // Stats reads the counters.
 func (c *Client) Stats(ctx context.Context) (api.Stats, error) {
 	return get[api.Stats](ctx, c, http.MethodGet, api.PathStats, nil, nil)

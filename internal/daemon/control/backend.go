@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"io"
+	"net/http"
 
 	"tapstack/internal/daemon/api"
 )
@@ -13,6 +14,7 @@ import (
 type Backend interface {
 	Info() api.Info
 	Sockets(q *api.SocketQuery) ([]api.Socket, error)
+	Services() []api.Service
 	Stats() api.Stats
 
 	Links() []api.Link
@@ -33,6 +35,11 @@ type Backend interface {
 	Reload() (api.Reloaded, error)
 	// Stop begins to end the daemon, and does not wait for it.
 	Stop()
+
+	// Metrics answers with Prometheus's text, Profiles with those of
+	// net/http/pprof below api.PathProfiles.
+	Metrics() http.Handler
+	Profiles() http.Handler
 
 	// Events calls each for every event until ctx is done or each fails.
 	Events(ctx context.Context, q *api.EventQuery, each func(*api.Event) error) error

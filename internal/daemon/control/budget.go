@@ -70,7 +70,7 @@ func (c *peerConn) Close() error {
 // peerListener accepts as many as there may be, and a few more who are told
 // why not; the rest are closed.
 type peerListener struct {
-	*Listener
+	Listener
 	s *Server
 }
 

@@ -2,7 +2,7 @@
 // may ask is checked by the credentials that the kernel vouches for, how much
 // by limits on sizes, times and numbers.
 //
-//	Listen -> Listener.Accept -> peerConn (SO_PEERCRED, budget)
+//	Listener.Accept -> peerConn (SO_PEERCRED, budget)
 //	Server.Serve -> http.Server -> dispatch -> route -> handler -> Backend
 //
 // What the API does is the [Backend]'s; this package parses, refuses, and

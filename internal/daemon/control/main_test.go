@@ -2,8 +2,10 @@ package control
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -56,6 +58,12 @@ func (f *fake) Sockets(q *api.SocketQuery) ([]api.Socket, error) {
 		Info: api.Fields{{Name: "tcpi_rtt", Value: 3}}, Holdup: &api.Holdup{Verdict: "nobody"},
 	}, {Protocol: "udp", Local: "*:7"}}, f.note(*q)
 }
+func (f *fake) Services() []api.Service {
+	return []api.Service{{
+		Kind: "forward", Name: "web", Network: "tcp", Side: "host", Address: "127.0.0.1:8080", Target: "192.0.2.1:80", Retired: true,
+		Opened: 3, Active: 1, Refused: map[string]uint64{"limit": 1}, Ended: map[string]uint64{"closed": 1}, Denied: map[string]uint64{"auth": 2},
+	}}
+}
 func (f *fake) Stats() api.Stats {
 	return api.Stats{Time: when, Counters: []api.Counter{{Name: "TcpInSegs", Value: 1}, {Name: "TcpCurrEstab", Gauge: true}}}
 }
@@ -85,6 +93,16 @@ func (f *fake) Reload() (api.Reloaded, error) {
 	return api.Reloaded{Changed: []string{"tcp"}, Restart: []string{"nic.tap0.mtu"}}, f.note("reload")
 }
 func (f *fake) Stop() { _ = f.note("stop") }
+
+func (f *fake) Metrics() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "metrics of", r.URL.Path) })
+}
+
+func (f *fake) Profiles() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintln(w, "profile", r.URL.Path, r.URL.RawQuery)
+	})
+}
 
 // begun says that a stream is under way.
 func (f *fake) begun() { f.once.Do(func() { close(f.stream) }) }
@@ -150,7 +168,7 @@ func serve(t testing.TB, b Backend, a Access, who func() Credentials) *serving {
 		s.peer = func(*net.UnixConn) (Credentials, error) { return who(), nil }
 	}
 	path := filepath.Join(t.TempDir(), "s")
-	l, err := Listen(&SocketConfig{Path: path, Mode: 0o600, GID: -1})
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,7 @@ var routes = []route{
 	{method: "GET", path: api.PathOpenAPI, handle: serveOpenAPI},
 	{method: "GET", path: api.PathInfo, handle: serveInfo, answer: api.Info{}},
 	{method: "GET", path: api.PathSockets, handle: serveSockets, query: api.SocketQuery{}, answer: []api.Socket{}},
+	{method: "GET", path: api.PathServices, handle: get(func(b Backend) []api.Service { return b.Services() }), answer: []api.Service{}},
 	{method: "GET", path: api.PathStats, handle: get(func(b Backend) api.Stats { return b.Stats() }), answer: api.Stats{}},
 	{method: "GET", path: api.PathWatch, stream: true, handle: serveWatch, query: api.WatchQuery{}, answer: api.Stats{}},
 	{method: "GET", path: api.PathEvents, stream: true, handle: serveEvents, query: api.EventQuery{}, answer: api.Event{}},
@@ -45,6 +46,9 @@ var routes = []route{
 	{method: "PATCH", path: api.PathSettings, change: true, handle: change(Backend.Change), body: api.Settings{}},
 	{method: "POST", path: api.PathReload, change: true, handle: serveReload, answer: api.Reloaded{}},
 	{method: "POST", path: api.PathStop, change: true, stream: true, handle: serveStop, answer: api.Stopping{}},
+
+	{method: "GET", path: api.PathMetrics, handle: serveMetrics},
+	{method: "GET", path: profileRoute, change: true, stream: true, handle: serveProfile, query: api.ProfileQuery{}},
 
 	{method: "GET", path: api.PathCapture, change: true, stream: true, handle: serveCapture, query: api.CaptureQuery{}},
 	{method: "GET", path: api.PathPing, change: true, stream: true, handle: servePing, query: api.PingQuery{}, answer: api.PingReply{}},

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -72,8 +73,15 @@ func peerOfRequest(r *http.Request) *peerConn {
 	return r.Context().Value(peerKey{}).(*peerConn) // every connection's context has one
 }
 
+// Listener is a Unix socket that is listened on: a *net.UnixListener, or what
+// life.Listen makes.
+type Listener interface {
+	net.Listener
+	AcceptUnix() (*net.UnixConn, error)
+}
+
 // Serve answers whoever connects to l until Close. It owns l.
-func (s *Server) Serve(l *Listener) error {
+func (s *Server) Serve(l Listener) error {
 	err := s.http.Serve(&peerListener{l, s})
 	l.Close()
 	if errors.Is(err, http.ErrServerClosed) {
@@ -123,6 +131,9 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	methods := s.routes[r.URL.Path]
+	if methods == nil && strings.HasPrefix(r.URL.Path, api.PathProfiles) {
+		methods = s.routes[profileRoute]
+	}
 	if methods == nil {
 		fail(w, api.Errorf(http.StatusNotFound, "there is no %s; see %s", clip(r.URL.Path), api.PathOpenAPI))
 		return

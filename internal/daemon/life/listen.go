@@ -27,17 +27,24 @@ type SocketConfig struct {
 // The socket appears at path complete, with its mode and owner: it is made
 // beside it and renamed. Closing the listener removes it, if this process still
 // may.
-func Listen(claim *Claim, path string, cfg SocketConfig) (net.Listener, error) {
+func Listen(claim *Claim, path string, cfg SocketConfig) (*Listener, error) {
 	if claim == nil {
 		return nil, errors.New("listening without a claim")
 	}
+	if len(path) > maxPath {
+		return nil, fmt.Errorf("%s: the path is longer than %d bytes: choose a shorter one", path, maxPath)
+	}
 	if strings.HasPrefix(path, "@") {
-		return net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+		if err != nil {
+			return nil, err
+		}
+		return &Listener{UnixListener: l}, nil
 	}
 	if err := clearWay(path); err != nil {
 		return nil, err
 	}
-	beside := path + ".new"
+	beside := path + newSuffix
 	if err := os.Remove(beside); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -51,8 +58,14 @@ func Listen(claim *Claim, path string, cfg SocketConfig) (net.Listener, error) {
 		_ = os.Remove(beside)
 		return nil, err
 	}
-	return &listener{UnixListener: l, path: path}, nil
+	return &Listener{UnixListener: l, path: path}, nil
 }
+
+// maxPath is what fits sockaddr_un (unix(7)), with room for the name that the
+// socket has while it is made.
+const maxPath = 108 - 1 - len(newSuffix)
+
+const newSuffix = ".new"
 
 // clearWay removes what a killed predecessor has left.
 func clearWay(path string) error {
@@ -102,20 +115,29 @@ func orKeep(id *int) int {
 	return *id
 }
 
-// listener knows the name that its socket has now.
-type listener struct {
+// Listener is a Unix socket that is listened on. It knows the name that the
+// socket has now.
+type Listener struct {
 	*net.UnixListener
-	path string
+	path string // "" for an abstract name
 	once sync.Once
 }
 
 // Addr is where it can be reached.
-func (l *listener) Addr() net.Addr { return &net.UnixAddr{Name: l.path, Net: "unix"} }
+func (l *Listener) Addr() net.Addr {
+	if l.path == "" {
+		return l.UnixListener.Addr()
+	}
+	return &net.UnixAddr{Name: l.path, Net: "unix"}
+}
 
 // Close stops listening, then removes the socket: the other way round a client
-// could find nothing where somebody still answers.
-func (l *listener) Close() error {
+// could find nothing where somebody still answers. A process that may not any
+// more leaves it: it answers nobody, and the next one replaces it.
+func (l *Listener) Close() error {
 	err := l.UnixListener.Close()
-	l.once.Do(func() { _ = os.Remove(l.path) })
+	if l.path != "" {
+		l.once.Do(func() { _ = os.Remove(l.path) })
+	}
 	return err
 }

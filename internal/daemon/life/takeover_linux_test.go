@@ -248,6 +248,9 @@ func TestListenLeavesOthersAlone(t *testing.T) {
 	if _, err := Listen(c, dir+"/foreign", SocketConfig{}); !errors.Is(err, syscall.EADDRINUSE) {
 		t.Error(err)
 	}
+	if _, err := Listen(c, "/"+strings.Repeat("x", 200), SocketConfig{}); err == nil || !strings.Contains(err.Error(), "longer than") {
+		t.Errorf("a long path: %v", err)
+	}
 	nobody := 1 << 30
 	if os.Geteuid() != 0 {
 		return
@@ -311,6 +314,9 @@ func TestListenAbstract(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
+	if got := l.Addr().String(); got != name {
+		t.Errorf("address %s", got)
+	}
 	peer, err := net.Dial("unix", name)
 	if err != nil {
 		t.Fatal(err)

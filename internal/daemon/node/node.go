@@ -5,10 +5,12 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"syscall"
 
 	"tapstack/internal/daemon/api"
+	"tapstack/socketapi"
 	"tapstack/stack"
 	"tapstack/tap/capture"
 )
@@ -16,7 +18,8 @@ import (
 // Node is a stack, and the devices of it that can be captured. Its methods are
 // safe for concurrent use.
 type Node struct {
-	s *stack.Stack
+	s        *stack.Stack
+	resolver socketapi.Resolver // nil: no names
 
 	mu      sync.Mutex
 	devices []*capture.Device
@@ -25,11 +28,22 @@ type Node struct {
 // New makes a node of s, which stays the caller's.
 func New(s *stack.Stack) *Node { return &Node{s: s} }
 
+// SetResolver has names looked up by r. It must be called before the node is
+// used.
+func (n *Node) SetResolver(r socketapi.Resolver) { n.resolver = r }
+
 // AddDevice makes a device of the stack one that can be captured.
 func (n *Node) AddDevice(d *capture.Device) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.devices = append(n.devices, d)
+}
+
+// Devices are those that were added.
+func (n *Node) Devices() []*capture.Device {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.devices)
 }
 
 // nic finds a NIC; "" is the only one.

@@ -48,11 +48,25 @@ func filterCalls(m Mode, r *Report) error {
 		return r.unsupported(m, "seccomp", errors.New("no list of system calls for "+runtime.GOARCH))
 	}
 	code, calls := program(info, allowed(os.Getpid()))
+	if m == Log {
+		return logCalls(code, r)
+	}
 	if err := loadFilter(code); err != nil {
 		return err
 	}
 	r.Calls = calls
 	return nil
+}
+
+// logCalls loads the program with all that it refuses allowed, and logged.
+func logCalls(code []bpf.Instruction, r *Report) error {
+	for i, in := range code {
+		if in == bpf.Instruction(retRefuse) {
+			code[i] = retLog
+		}
+	}
+	r.note("seccomp: refuses nothing: it only logs, as the configuration says")
+	return loadFilter(code)
 }
 
 // loadFilter hands the program to the kernel, for every thread at once, which

@@ -15,6 +15,10 @@ const (
 	BestEffort Mode = iota // as far as the kernel has it; the report says how far
 	Required               // Drop fails without it
 	Off                    // not used; the report says so
+
+	// Log is for finding out what Seccomp's list lacks: nothing is refused,
+	// and what would be goes into the audit log.
+	Log
 )
 
 // String is the mode as a configuration file has it.
@@ -26,6 +30,8 @@ func (m Mode) String() string {
 		return "required"
 	case Off:
 		return "off"
+	case Log:
+		return "log"
 	default:
 		return fmt.Sprintf("Mode(%d)", uint8(m))
 	}
@@ -34,15 +40,15 @@ func (m Mode) String() string {
 // MarshalText implements encoding.TextMarshaler.
 func (m Mode) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
 
-// UnmarshalText implements encoding.TextUnmarshaler: auto, required, off.
+// UnmarshalText implements encoding.TextUnmarshaler: auto, required, off, log.
 func (m *Mode) UnmarshalText(text []byte) error {
-	for _, mode := range []Mode{BestEffort, Required, Off} {
+	for _, mode := range []Mode{BestEffort, Required, Off, Log} {
 		if string(text) == mode.String() {
 			*m = mode
 			return nil
 		}
 	}
-	return fmt.Errorf("%q: choose auto, required or off", text)
+	return fmt.Errorf("%q: choose auto, required, off or, for seccomp, log", text)
 }
 
 // Config says what is left.
@@ -68,7 +74,7 @@ type Config struct {
 	Read, Write []string
 
 	// Landlock limits the file system, signals to and abstract sockets of
-	// other processes; Seccomp the system calls.
+	// other processes; Seccomp the system calls. Landlock has no Log.
 	Landlock, Seccomp Mode
 }
 
@@ -87,7 +93,8 @@ type Report struct {
 
 	NoNewPrivs bool `json:"no_new_privs"`
 
-	// Calls is how many system calls are allowed, 0 without a filter.
+	// Calls is how many system calls are allowed, 0 without a filter that
+	// refuses the others.
 	Seccomp bool `json:"seccomp"`
 	Calls   int  `json:"calls"`
 
@@ -179,6 +186,9 @@ func Drop(cfg Config) (Report, error) {
 	defer state.Unlock()
 	if state.dropped {
 		return Report{}, ErrDropped
+	}
+	if cfg.Landlock == Log {
+		return Report{}, errors.New("dropping privileges: Landlock can not only log: choose auto, required or off")
 	}
 	r, err := drop(cfg)
 	if err != nil {

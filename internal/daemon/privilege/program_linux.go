@@ -58,6 +58,7 @@ const offNumber, offMachine, offArgs = 0, 4, 16
 var (
 	retAllow   = bpf.RetConstant{Val: unix.SECCOMP_RET_ALLOW}
 	retRefuse  = bpf.RetConstant{Val: unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)}
+	retLog     = bpf.RetConstant{Val: unix.SECCOMP_RET_LOG}
 	retUnknown = bpf.RetConstant{Val: unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)}
 )
 
