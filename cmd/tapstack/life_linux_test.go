@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -128,7 +129,9 @@ func TestDrain(t *testing.T) {
 func (p *process) over() *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
-		Dial:              func(_, _ string) (net.Conn, error) { return net.Dial("unix", p.socket) },
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", p.socket)
+		},
 	}}
 }
 
