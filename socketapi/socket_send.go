@@ -257,12 +257,21 @@ func (so *Socket) sendOne(p []byte, rest [][]byte, to netip.AddrPort, control tc
 		if err != nil {
 			return 0, err
 		}
+		if fa.NIC == 0 && control.IPv6PacketInfo.NIC == 0 && needsNoRoute(to.Addr()) {
+			fa.NIC = so.ifOfGroups(fa)
+		}
 		so.snd.to = fa
 		opts.To = &so.snd.to
 	}
 	size := len(p) + total(rest)
 	so.snd.from.of(p, rest, size)
-	if _, err := so.ep.Write(&so.snd.from, opts); err != nil {
+	_, err := so.ep.Write(&so.snd.from, opts)
+	if _, down := err.(*tcpip.ErrInvalidEndpointState); down && ended(so.stack) == nil {
+		// A connected socket keeps its route though its NIC was set down: gVisor's
+		// network endpoint then refuses the packet. The socket itself is open.
+		return 0, syscall.ENETUNREACH
+	}
+	if err != nil {
 		return 0, so.errno(err)
 	}
 	return size, nil

@@ -166,7 +166,10 @@ func (c *UDPConn) ReadMessage(m *Message) (int, error) {
 
 // Write sends p as one datagram to the connected address. Errors:
 // EDESTADDRREQ if there is none, EMSGSIZE beyond 65,507 bytes (65,527 over
-// IPv6), ECONNREFUSED, EHOSTUNREACH, net.ErrClosed, os.ErrDeadlineExceeded.
+// IPv6), ECONNREFUSED, EHOSTUNREACH, ENETUNREACH without a route or while the NIC
+// is set down (stack.NIC.SetEnabled), net.ErrClosed, os.ErrDeadlineExceeded. That
+// the other end of the link is down is no error, as on Linux: the datagram is
+// lost, and counted by the stack.
 func (c *UDPConn) Write(p []byte) (int, error) {
 	if c == nil {
 		return 0, errNil

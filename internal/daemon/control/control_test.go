@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"tapstack/internal/daemon/api"
-
 )
 
 // client speaks HTTP to the server.
