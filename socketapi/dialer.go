@@ -76,6 +76,7 @@ func (d *Dialer) Dial(network, address string) (net.Conn, error) {
 // context.Canceled; *net.DNSError for a name without addresses. Of several
 // addresses that fail, the first one's error.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	needContext(ctx)
 	k, f, err := kindOf(network)
 	if err == nil && k == ping {
 		err = net.UnknownNetworkError(network)

@@ -106,6 +106,7 @@ func (lc *ListenConfig) ListenUDP(ctx context.Context, network, address string) 
 // open makes a socket and binds it. The address is returned as far as it could
 // be read, also with an error; the socket is closed then.
 func (lc *ListenConfig) open(ctx context.Context, so *Socket, k kind, network, address string) (netip.AddrPort, error) {
+	needContext(ctx)
 	if err := ctx.Err(); err != nil {
 		return netip.AddrPort{}, err
 	}

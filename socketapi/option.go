@@ -194,7 +194,9 @@ const (
 	flagInq
 	flagReceiveFixed // SO_RCVBUF was set
 	flagAccount      // accepted sockets keep an account
+	flagInfo4        // IP_PKTINFO
+	flagInfo6        // IPV6_RECVPKTINFO
 )
 
-// flagged reports whether a flag is set.
+// flagged reports whether a flag, or one of several, is set.
 func (so *Socket) flagged(f flag) bool { return so.flags.Load()&uint32(f) != 0 }

@@ -130,6 +130,17 @@ func (s *Stack) NICs() []*NIC {
 	return append([]*NIC(nil), s.nics...)
 }
 
+// OnlyNIC is the stack's interface if it has exactly one, nil otherwise. It
+// allocates nothing.
+func (s *Stack) OnlyNIC() *NIC {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.nics) != 1 {
+		return nil
+	}
+	return s.nics[0]
+}
+
 // Done is closed when the stack ends: by Close, or because a device failed.
 func (s *Stack) Done() <-chan struct{} { return s.done }
 
