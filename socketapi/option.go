@@ -37,7 +37,7 @@ const (
 
 	TCP_NODELAY       // Nagle's algorithm off
 	TCP_CORK          // hold back segments that are not full, for 200 ms at most
-	TCP_MAXSEG        // largest segment that the peer may send, as our SYN says it; set before connect or listen. Reads how large ours are
+	TCP_MAXSEG        // bounds segments both ways, TCP options counted in, 88 to 32,767; 0 takes it away. Set before connect or listen; later it only lowers what we send. Reads the payload of ours
 	TCP_KEEPIDLE      // seconds until the first keepalive probe
 	TCP_KEEPINTVL     // seconds between probes
 	TCP_KEEPCNT       // probes without answer that end the connection

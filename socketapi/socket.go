@@ -44,6 +44,8 @@ type Socket struct {
 	watched      atomic.Uint32 // watchSent and so on
 	account      atomic.Pointer[engine.Account]
 	autotuneMax  atomic.Int64 // largest receive buffer that autotuning may choose; 0 is the stack's
+	maxSeg       atomic.Int32 // TCP_MAXSEG; 0 is no bound
+	bounded      atomic.Bool  // what is sent keeps to maxSeg
 
 	lastErrno        atomic.Uint32 // what ended the connection, once a call has returned it
 	shut             atomic.Uint32 // of a socket without connection: what Shutdown ended, as tcpip.ShutdownFlags

@@ -21,6 +21,9 @@ type sender struct {
 	mss   int          // of the stream when it began
 	piece int          // how much of a stream is handed to gVisor at a time; 0 until the first send
 
+	// remeasure: mss is another now. It may be set without mu.
+	remeasure atomic.Bool
+
 	// more: TCP_CORK is on because of MsgMore, and not because the application
 	// has set it. Written with mu held.
 	more atomic.Bool
@@ -177,7 +180,9 @@ func (so *Socket) sendPiece(p []byte, rest [][]byte, left int) (int, error) {
 // pieceLimit is how much may be handed to gVisor now; EAGAIN if the low-water
 // mark allows none. The caller holds snd.mu.
 func (so *Socket) pieceLimit() (int, error) {
-	if so.snd.piece == 0 {
+	if so.snd.piece == 0 || so.snd.remeasure.Load() {
+		so.snd.remeasure.Store(false)
+		so.boundSegments() // the first send is the first call after the handshake
 		mss := so.look().Snd.MSS
 		if mss == 0 {
 			return 1, nil // not connected: let gVisor say so
