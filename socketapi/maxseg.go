@@ -1,16 +1,17 @@
 package socketapi
 
 import (
+	"math"
 	"syscall"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
-	"gvisor.dev/gvisor/pkg/tcpip/header"
 
 	"tapstack/socketapi/internal/engine"
 )
 
-// Linux's limits for TCP_MAXSEG (TCP_MIN_MSS, MAX_TCP_WINDOW).
-const minMaxSeg, maxMaxSeg = header.TCPMinimumMSS, 32767
+// Linux's limits for TCP_MAXSEG (TCP_MIN_MSS, MAX_TCP_WINDOW), and what it reads
+// without one before the handshake (TCP_MSS_DEFAULT).
+const minMaxSeg, maxMaxSeg, defaultMaxSeg = 88, 32767, 536
 
 // getMaxSeg is what was asked for before the handshake, and what it came to
 // after: gVisor always says 536 then.
@@ -22,7 +23,7 @@ func getMaxSeg(so *Socket) (int, error) {
 	if v := so.maxSeg.Load(); v != 0 {
 		return int(v), nil
 	}
-	return header.TCPDefaultMSS, nil
+	return defaultMaxSeg, nil
 }
 
 // setMaxSeg bounds what is announced, which gVisor does, and what is sent. On a
@@ -33,7 +34,7 @@ func setMaxSeg(so *Socket, v int) error {
 	}
 	announced := v
 	if v == 0 {
-		announced = header.TCPMaximumMSS // gVisor has no way back, but no device has more
+		announced = math.MaxUint16 // gVisor has no way back, but no device has more
 	}
 	if err := so.ep.SetSockOptInt(tcpip.MaxSegOption, announced); err != nil {
 		return so.errno(err)

@@ -33,7 +33,7 @@ func (w *wire) see(frame []byte, off tap.Offload) {
 		segment = header.TCP(packet[ip.HeaderLength():ip.TotalLength()])
 	case header.IPv6ProtocolNumber:
 		ip := header.IPv6(packet)
-		if ip.TransportProtocol() != header.TCPProtocolNumber {
+		if ip.NextHeader() != uint8(header.TCPProtocolNumber) {
 			return
 		}
 		segment = header.TCP(packet[header.IPv6MinimumSize:][:ip.PayloadLength()])

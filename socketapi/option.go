@@ -141,6 +141,14 @@ type setting struct {
 	value  int
 }
 
+// apply puts a setting in force.
+func (so *Socket) apply(s setting) error {
+	if s.apply != nil {
+		return s.apply(so)
+	}
+	return so.SetOption(s.option, s.value)
+}
+
 // What has no number is remembered by these.
 const (
 	lingerSetting Option = -1 - iota
@@ -172,6 +180,7 @@ func (so *Socket) bequeath(child *Socket) {
 	child.ep.SocketOptions().SetDelayOption(so.ep.SocketOptions().GetDelayOption())
 	child.flags.Store(so.flags.Load())
 	child.autotuneMax.Store(so.autotuneMax.Load())
+	child.tuneSend(int(so.sendTuneMax.Load()))
 	if so.flagged(flagAccount) {
 		_ = child.SetAccounting(true) // the child is new and a stream
 	}
@@ -194,6 +203,7 @@ const (
 	flagInq
 	flagReceiveFixed // SO_RCVBUF was set
 	flagAccount      // accepted sockets keep an account
+	flagSendFixed    // SO_SNDBUF was set
 )
 
 // flagged reports whether a flag is set.

@@ -170,11 +170,21 @@ func (so *Socket) sendPiece(p []byte, rest [][]byte, left int) (int, error) {
 	// From the start of what is left each time: gVisor may read more of it than
 	// it then accepts.
 	so.snd.from.of(p, rest, min(left, limit))
-	n, terr := so.ep.Write(&so.snd.from, tcpip.WriteOptions{})
+	n, terr := so.give(&so.snd.from)
 	if terr != nil {
 		return 0, so.errno(terr)
 	}
 	return int(n), nil
+}
+
+// give hands src to gVisor, which reads nothing of it without room. The caller
+// holds snd.mu.
+func (so *Socket) give(src tcpip.Payloader) (int64, tcpip.Error) {
+	n, err := so.ep.Write(src, tcpip.WriteOptions{})
+	if _, full := err.(*tcpip.ErrWouldBlock); full && so.growSend() {
+		n, err = so.ep.Write(src, tcpip.WriteOptions{})
+	}
+	return n, err
 }
 
 // pieceLimit is how much may be handed to gVisor now; EAGAIN if the low-water

@@ -180,3 +180,21 @@ func (c *TCPConn) MaxSegment() (int, error) {
 // less. The handshake is over, so it only lowers, and the peer is not told.
 // EINVAL for less than 88 or more than 32,767; 0 changes nothing.
 func (c *TCPConn) SetMaxSegment(n int) error { return c.set(setting{option: TCP_MAXSEG, value: n}) }
+
+// SetSendAutotune says how far the send buffer may grow by itself: see
+// [Socket.SetSendAutotune]. SendBuffer.AutotuneMax reads it back.
+func (c *TCPConn) SetSendAutotune(limit int) error {
+	if !c.valid() {
+		return errNil
+	}
+	return c.opErr("set", inCall("setsockopt", c.so.SetSendAutotune(limit)))
+}
+
+// SetReceiveAutotune says how far the receive buffer may grow by itself: see
+// [Socket.SetReceiveAutotune]. ReceiveBuffer.AutotuneMax reads it back.
+func (c *TCPConn) SetReceiveAutotune(limit int) error {
+	if !c.valid() {
+		return errNil
+	}
+	return c.opErr("set", inCall("setsockopt", c.so.SetReceiveAutotune(limit)))
+}
