@@ -230,23 +230,6 @@ func (so *Socket) pendingErrno() int {
 	return errnoOf(so.errno(so.ep.LastError()))
 }
 
-// getMaxSeg is what was asked for before the handshake, and what it came to
-// after: gVisor always says 536 then.
-func getMaxSeg(so *Socket) (int, error) {
-	if mss := so.look().Snd.MSS; mss > 0 {
-		return mss, nil
-	}
-	v, err := so.ep.GetSockOptInt(tcpip.MaxSegOption)
-	if err != nil {
-		return 0, so.errno(err)
-	}
-	return v, nil
-}
-
-func setMaxSeg(so *Socket, v int) error {
-	return so.errno(so.ep.SetSockOptInt(tcpip.MaxSegOption, v))
-}
-
 // mtuDiscover are gVisor's values by Linux's (IP_PMTUDISC_DONT, _WANT, _DO,
 // _PROBE): gVisor counts the first two the other way round.
 var mtuDiscover = [...]tcpip.PMTUDStrategy{tcpip.PMTUDiscoveryDont, tcpip.PMTUDiscoveryWant, tcpip.PMTUDiscoveryDo, tcpip.PMTUDiscoveryProbe}

@@ -21,6 +21,9 @@ type sender struct {
 	mss   int          // of the stream when it began
 	piece int          // how much of a stream is handed to gVisor at a time; 0 until the first send
 
+	// remeasure: mss is another now. It may be set without mu.
+	remeasure atomic.Bool
+
 	// more: TCP_CORK is on because of MsgMore, and not because the application
 	// has set it. Written with mu held.
 	more atomic.Bool
@@ -167,17 +170,29 @@ func (so *Socket) sendPiece(p []byte, rest [][]byte, left int) (int, error) {
 	// From the start of what is left each time: gVisor may read more of it than
 	// it then accepts.
 	so.snd.from.of(p, rest, min(left, limit))
-	n, terr := so.ep.Write(&so.snd.from, tcpip.WriteOptions{})
+	n, terr := so.give(&so.snd.from)
 	if terr != nil {
 		return 0, so.errno(terr)
 	}
 	return int(n), nil
 }
 
+// give hands src to gVisor, which reads nothing of it without room. The caller
+// holds snd.mu.
+func (so *Socket) give(src tcpip.Payloader) (int64, tcpip.Error) {
+	n, err := so.ep.Write(src, tcpip.WriteOptions{})
+	if _, full := err.(*tcpip.ErrWouldBlock); full && so.growSend() {
+		n, err = so.ep.Write(src, tcpip.WriteOptions{})
+	}
+	return n, err
+}
+
 // pieceLimit is how much may be handed to gVisor now; EAGAIN if the low-water
 // mark allows none. The caller holds snd.mu.
 func (so *Socket) pieceLimit() (int, error) {
-	if so.snd.piece == 0 {
+	if so.snd.piece == 0 || so.snd.remeasure.Load() {
+		so.snd.remeasure.Store(false)
+		so.boundSegments() // the first send is the first call after the handshake
 		mss := so.look().Snd.MSS
 		if mss == 0 {
 			return 1, nil // not connected: let gVisor say so

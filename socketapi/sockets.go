@@ -17,7 +17,7 @@ import (
 type SocketInfo struct {
 	State         State
 	Local, Remote netip.AddrPort // an invalid address is any address of ours
-	Send          SendBuffer     // zero for a listener; without its marks, which the Socket keeps
+	Send          SendBuffer     // zero for a listener; without its marks and AutotuneMax, which the Socket keeps
 	Receive       ReceiveBuffer  // the same
 	Info          Info           // tcp_info
 

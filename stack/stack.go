@@ -6,6 +6,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/network/arp"
@@ -29,6 +30,8 @@ type Stack struct {
 	nextNIC tcpip.NICID
 	noSACK  bool  // the configuration has it off for good
 	err     error // why done was closed
+
+	fixedSend, fixedReceive atomic.Bool // TCPConfig.NoSendAutotune, NoAutotune
 
 	quiesce sync.Mutex // held by Quiesce, and while gVisor's stack is closed
 
