@@ -41,6 +41,7 @@ func (c *caller) socket() try {
 		if err != nil {
 			return result{err: err}
 		}
+		c.clock.watch(so)
 		f := &file{so: so, datagram: !strings.HasPrefix(network, "tcp"), nonblock: typ&k["SOCK_NONBLOCK"] != 0}
 		return result{n: int64(c.host.open(f))}
 	}
@@ -123,6 +124,7 @@ func (c *caller) accept() try {
 		if err != nil {
 			return result{err: err}
 		}
+		c.clock.watch(child)
 		f := &file{so: child, nonblock: flags&c.consts["SOCK_NONBLOCK"] != 0}
 		c.host.last = f
 		c.host.follow(child, remote)
