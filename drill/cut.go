@@ -52,7 +52,8 @@ func cut(data []byte, off tap.Offload) [][]byte {
 func shorten(piece []byte, l4, i int, off tap.Offload) {
 	ip := piece[tap.EthernetHeaderLen:]
 	n := len(piece) - l4
-	proto, src, dst := uint8(protoTCP), []byte(nil), []byte(nil)
+	var src, dst []byte
+	proto := uint8(protoTCP)
 	if off.GSO == tap.GSOUDP {
 		proto = protoUDP
 		binary.BigEndian.PutUint16(piece[l4+4:], uint16(n))

@@ -50,9 +50,9 @@ func (virtual) watch(*socketapi.Socket) {}
 func (virtual) wake()                   {}
 func (virtual) close()                  {}
 
-// real is the pace of the machine's clock. The stacks have timers of their own
+// wall is the pace of the machine's clock. The stacks have timers of their own
 // there; what they do is noticed by frames and by the sockets' events.
-type real struct {
+type wall struct {
 	deadline time.Time // no step goes beyond
 	woken    chan struct{}
 	poller   *socketapi.Poller
@@ -60,18 +60,18 @@ type real struct {
 	order    int
 }
 
-func newReal(deadline time.Time) *real {
-	return &real{deadline: deadline, woken: make(chan struct{}, 1), poller: socketapi.NewPoller()}
+func newWall(deadline time.Time) *wall {
+	return &wall{deadline: deadline, woken: make(chan struct{}, 1), poller: socketapi.NewPoller()}
 }
 
-func (*real) Now() time.Time { return time.Now() }
+func (*wall) Now() time.Time { return time.Now() }
 
-func (p *real) after(d time.Duration, f func()) {
+func (p *wall) after(d time.Duration, f func()) {
 	p.order++
 	heap.Push(&p.queue, alarm{time.Now().Add(d), p.order, f})
 }
 
-func (p *real) fire() bool {
+func (p *wall) fire() bool {
 	if len(p.queue) == 0 || p.queue[0].at.After(time.Now()) {
 		return false
 	}
@@ -79,7 +79,7 @@ func (p *real) fire() bool {
 	return true
 }
 
-func (p *real) step(limit time.Time) bool {
+func (p *wall) step(limit time.Time) bool {
 	if limit.After(p.deadline) {
 		limit = p.deadline
 	}
@@ -102,7 +102,7 @@ func (p *real) step(limit time.Time) bool {
 
 // drain takes note of the sockets that something has happened to: every call
 // that waits is tried again anyhow.
-func (p *real) drain() {
+func (p *wall) drain() {
 	var events [64]socketapi.Event
 	for {
 		if n, err := p.poller.Poll(events[:]); n < len(events) || err != nil {
@@ -111,19 +111,19 @@ func (p *real) drain() {
 	}
 }
 
-func (p *real) watch(so *socketapi.Socket) {
+func (p *wall) watch(so *socketapi.Socket) {
 	// A socket that is closed by now is nothing to wait for.
 	_ = p.poller.Add(so, socketapi.EventIn|socketapi.EventOut|socketapi.EventRdHup, socketapi.EdgeTriggered, nil)
 }
 
-func (p *real) wake() {
+func (p *wall) wake() {
 	select {
 	case p.woken <- struct{}{}:
 	default:
 	}
 }
 
-func (p *real) close() { _ = p.poller.Close() }
+func (p *wall) close() { _ = p.poller.Close() }
 
 // alarm is a function to be called.
 type alarm struct {

@@ -203,7 +203,7 @@ func eachValue(pos script.Pos, spans []*script.Span, lookup script.Lookup, f fun
 func runOnce(s *script.Script, c Config, vars map[string]any, deadline time.Time) (res *Result) {
 	r := &run{script: s, cfg: c, clock: virtual{stack.NewVirtualClock()}, vars: vars, deadline: deadline}
 	if c.RealTime != nil {
-		r.clock = newReal(deadline)
+		r.clock = newWall(deadline)
 	}
 	defer r.clock.close()
 	r.start = r.clock.Now()

@@ -29,12 +29,12 @@ func open(mtu int) (near, far tap.Device, err error) {
 	if err := noIPv6(near.Name()); err != nil {
 		return nil, nil, err
 	}
-	s, err := openSocket(near.Name(), mtu)
-	if err != nil {
+	// Up before the socket is bound: that has its first use fail otherwise.
+	if err := up(near.Name()); err != nil {
 		return nil, nil, err
 	}
-	if err := up(near.Name()); err != nil {
-		_ = s.Close()
+	s, err := openSocket(near.Name(), mtu)
+	if err != nil {
 		return nil, nil, err
 	}
 	return near, s, nil
