@@ -15,6 +15,9 @@ const longPatience = 10 * time.Minute
 
 // expect waits for a packet and compares it.
 func (r *run) expect(h *host, e *script.Event, pk *script.Packet) {
+	if _, inner := outer(pk); inner {
+		unsupported(pk.Pos, "packets in packets from the stack: it has no tunnels")
+	}
 	prev := r.prev
 	from, to := r.times(e, false)
 	limit := to.Add(patience)
