@@ -33,6 +33,7 @@ func (r *run) readOptions() options {
 		r.pos = opt.Pos
 		r.option(&o, opt)
 	}
+	o.tolerance = max(o.tolerance, r.cfg.Tolerance)
 	if r.cfg.IP != "" {
 		r.otherVersion(o.ip)
 		o.ip = r.cfg.IP
