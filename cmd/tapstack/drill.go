@@ -22,7 +22,7 @@ var errNotAllPassed = errors.New("not every script passed")
 type drillFlags struct {
 	mode, profile, pcap string
 	ipv4, ipv6          bool
-	defines             []string
+	defines, sysctls    []string
 	jobs                int
 	seed                uint64
 	asJSON, verbose     bool
@@ -55,6 +55,7 @@ Exit status: 0 if every script passed, 1 if not, 2 for a mistake in the command.
 	c.Flags().BoolVar(&f.ipv4, "ipv4", false, "run every script over IPv4")
 	c.Flags().BoolVar(&f.ipv6, "ipv6", false, "run every script over IPv6")
 	c.Flags().StringArrayVarP(&f.defines, "define", "D", nil, "define a macro, as NAME or NAME=TEXT")
+	c.Flags().StringArrayVar(&f.sysctls, "sysctl", nil, "a setting, as NAME=VALUE, before those of the scripts")
 	c.Flags().StringVar(&f.pcap, "pcap", "", "leave a pcapng file of every script that fails in this folder")
 	c.Flags().IntVarP(&f.jobs, "jobs", "j", 0, "how many scripts run at a time (default: one for each CPU)")
 	c.Flags().Uint64Var(&f.seed, "seed", 0, "what all randomness of the stacks comes from")
@@ -80,7 +81,7 @@ func (f *drillFlags) suite(paths []string) (*drill.Suite, error) {
 		return nil, &usageError{fmt.Errorf("--jobs %d: want 1 or more", f.jobs)}
 	}
 	s := &drill.Suite{Paths: paths, PcapDir: f.pcap, Parallel: f.jobs}
-	s.Config = drill.Config{Mode: mode, Profile: profile, Seed: f.seed, Defines: make(map[string]string)}
+	s.Config = drill.Config{Mode: mode, Profile: profile, Seed: f.seed, Sysctls: f.sysctls, Defines: make(map[string]string)}
 	for _, d := range f.defines {
 		name, text, _ := strings.Cut(d, "=")
 		s.Config.Defines[name] = text
