@@ -20,6 +20,11 @@ type Config struct {
 	// Defines are macros for the preprocessor, beside those of the profile.
 	Defines map[string]string
 
+	// Sysctls are settings of Linux's or FreeBSD's, as NAME=VALUE, that are in
+	// force before what a script itself sets. One that is not known makes every
+	// script Unsupported.
+	Sysctls []string
+
 	// Seed fixes all randomness of the stacks: the same seed gives the same
 	// frames at the same instants.
 	Seed uint64

@@ -43,7 +43,7 @@ func init() {
 		TCP_KEEPCNT:       number("TCP_KEEPCNT", streams, tcpip.KeepaliveCountOption, 1, 127),
 		TCP_USER_TIMEOUT:  duration[tcpip.TCPUserTimeoutOption]("TCP_USER_TIMEOUT", time.Millisecond, 0, math.MaxInt32),
 		TCP_LINGER2:       duration[tcpip.TCPLingerTimeoutOption]("TCP_LINGER2", time.Second, math.MinInt32, math.MaxInt32),
-		TCP_DEFER_ACCEPT:  atLeast0(duration[tcpip.TCPDeferAcceptOption]("TCP_DEFER_ACCEPT", time.Second, 0, math.MaxInt32)),
+		TCP_DEFER_ACCEPT:  {"TCP_DEFER_ACCEPT", streams, getDeferAccept, setDeferAccept, true},
 		TCP_QUICKACK:      readOnly("TCP_QUICKACK", streams, func(*Socket) int { return 1 }),
 		TCP_NOTSENT_LOWAT: {"TCP_NOTSENT_LOWAT", streams, getNotsentLowat, setNotsentLowat, true},
 		TCP_INQ:           zeroOrOne(flagOption("TCP_INQ", streams, flagInq)),
@@ -150,17 +150,10 @@ func flagOption(name string, has func(*Socket) bool, f flag) optionSpec {
 }
 
 // Linux's ways with values that an option does not have: lowByte takes the lower
-// eight bits, atLeast0 takes 0 for negative ones, orDefaultOf a default for -1,
-// zeroOrOne says EINVAL.
+// eight bits, orDefaultOf a default for -1, zeroOrOne says EINVAL.
 func lowByte(spec optionSpec) optionSpec {
 	set := spec.set
 	spec.set = func(so *Socket, v int) error { return set(so, v&0xff) }
-	return spec
-}
-
-func atLeast0(spec optionSpec) optionSpec {
-	set := spec.set
-	spec.set = func(so *Socket, v int) error { return set(so, max(v, 0)) }
 	return spec
 }
 
@@ -184,6 +177,32 @@ func zeroOrOne(spec optionSpec) optionSpec {
 		return set(so, v)
 	}
 	return spec
+}
+
+// deferredEarly is what TCP_DEFER_ACCEPT is short of its whole seconds inside
+// gVisor, which sends the SYN-ACK again only strictly after that time: one that
+// is due at that very second, as with an exact clock it is, would be left out,
+// and the next is twice as late (handshake.retransmitHandlerLocked).
+const deferredEarly = time.Nanosecond
+
+func getDeferAccept(so *Socket) (int, error) {
+	var d tcpip.TCPDeferAcceptOption
+	if err := so.ep.GetSockOpt(&d); err != nil {
+		return 0, so.errno(err)
+	}
+	return int((time.Duration(d) + deferredEarly) / time.Second), nil
+}
+
+// setDeferAccept takes 0 for negative values, as Linux does.
+func setDeferAccept(so *Socket, v int) error {
+	if v > math.MaxInt32 {
+		return syscall.EINVAL
+	}
+	var d tcpip.TCPDeferAcceptOption
+	if v > 0 {
+		d = tcpip.TCPDeferAcceptOption(time.Duration(v)*time.Second - deferredEarly)
+	}
+	return so.errno(so.ep.SetSockOpt(&d))
 }
 
 // readOnly is a row without set.

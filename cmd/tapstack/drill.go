@@ -26,7 +26,7 @@ var errNotAllPassed = errors.New("not every script passed")
 type drillFlags struct {
 	mode, profile, pcap string
 	ipv4, ipv6          bool
-	defines             []string
+	defines, sysctls    []string
 	jobs                int
 	seed                uint64
 	asJSON, verbose     bool
@@ -62,6 +62,7 @@ Exit status: 0 if every script passed, 1 if not, 2 for a mistake in the command.
 	c.Flags().BoolVar(&f.ipv4, "ipv4", false, "run every script over IPv4")
 	c.Flags().BoolVar(&f.ipv6, "ipv6", false, "run every script over IPv6")
 	c.Flags().StringArrayVarP(&f.defines, "define", "D", nil, "define a macro, as NAME or NAME=TEXT")
+	c.Flags().StringArrayVar(&f.sysctls, "sysctl", nil, "a setting, as NAME=VALUE, before those of the scripts")
 	c.Flags().StringVar(&f.pcap, "pcap", "", "leave a pcapng file of every script that fails in this folder")
 	c.Flags().IntVarP(&f.jobs, "jobs", "j", 0, "how many scripts run at a time (default: one for each CPU)")
 	c.Flags().Uint64Var(&f.seed, "seed", 0, "what all randomness of the stacks comes from")
@@ -102,7 +103,7 @@ func (f *drillFlags) suite(paths []string) (*drill.Suite, error) {
 		return nil, &usageError{fmt.Errorf("--jobs %d: want 1 or more", f.jobs)}
 	}
 	s := &drill.Suite{Paths: paths, PcapDir: f.pcap, Parallel: f.jobs}
-	s.Config = drill.Config{Mode: mode, Profile: profile, Seed: f.seed, Defines: make(map[string]string), Tolerance: f.tolerance, WallLimit: f.limit}
+	s.Config = drill.Config{Mode: mode, Profile: profile, Seed: f.seed, Sysctls: f.sysctls, Defines: make(map[string]string), Tolerance: f.tolerance, WallLimit: f.limit}
 	if f.realTime {
 		s.Config.RealTime = &drill.RealTime{}
 	}
