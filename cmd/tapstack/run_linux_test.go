@@ -24,7 +24,7 @@ import (
 )
 
 // needTAP is a namespace in which a TAP can be made.
-func needTAP(t *testing.T) *netns.NS {
+func needTAP(t testing.TB) *netns.NS {
 	t.Helper()
 	ns := netnstest.Need(t)
 	var dev tap.Device
@@ -62,7 +62,7 @@ func within(t testing.TB) context.Context {
 }
 
 // config writes a file.
-func config(t *testing.T, text string) string {
+func config(t testing.TB, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "tapstack.toml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -140,7 +140,7 @@ type process struct {
 }
 
 // start runs the program with the given flags until it says that it is up.
-func start(t *testing.T, ns *netns.NS, args ...string) *process {
+func start(t testing.TB, ns *netns.NS, args ...string) *process {
 	t.Helper()
 	// A socket of its own: tests of other checkouts may run beside this one.
 	dir, err := os.MkdirTemp("", "tapstack")
@@ -171,7 +171,7 @@ func start(t *testing.T, ns *netns.NS, args ...string) *process {
 	return p
 }
 
-func (p *process) dial(t *testing.T, address string) net.Conn {
+func (p *process) dial(t testing.TB, address string) net.Conn {
 	t.Helper()
 	c, err := p.ns.DialContext(within(t), "tcp", address)
 	if err != nil {
@@ -185,7 +185,7 @@ func (p *process) dial(t *testing.T, address string) net.Conn {
 }
 
 // ping sends and receives a few bytes, so that the connection is served.
-func ping(t *testing.T, c net.Conn) {
+func ping(t testing.TB, c net.Conn) {
 	t.Helper()
 	if _, err := c.Write([]byte("ping")); err != nil {
 		t.Fatal(err)
