@@ -65,6 +65,8 @@ func relayJobs() []job {
 	}
 	memory := through(throughForward, []string{"tapstack", "kernel", slirpName}, forwardMemory, relayMemory)
 	memory.seldom = true
+	noSpin := through(throughForward, []string{"tapstack"}, forwardRTT, relayRoundTrip)
+	noSpin.under.suffix, noSpin.under.noSpin, noSpin.seldom = "_nospin", true, true
 	ours := []string{"tapstack"}
 	return []job{
 		through(throughForward, forwards, forwardRx, relayIn),
@@ -75,6 +77,7 @@ func relayJobs() []job {
 		through(throughHTTP, ours, connectTx, relayOut),
 		through(throughForward, forwards, forwardRTT, relayRoundTrip),
 		memory,
+		noSpin,
 	}
 }
 

@@ -64,7 +64,7 @@ func newRelayed(ctx context.Context, target string, c condition, cores [2]int, v
 			return nil, err
 		}
 		// Its description is that of the workloads without a relay.
-		if _, err := p.relay.call(ctx, order{Op: "open", Target: target, Congestion: c.own}); err != nil {
+		if _, err := p.relay.call(ctx, order{Op: "open", Target: target, NoSpin: c.noSpin, Congestion: c.own}); err != nil {
 			return nil, err
 		}
 	}
