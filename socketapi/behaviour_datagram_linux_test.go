@@ -223,19 +223,27 @@ var datagramErrorRows = []row{
 			p.see("writeto: %s", rw(a.WriteTo([]byte("x"), net.TCPAddrFromAddrPort(to))))
 		},
 	},
-	{
-		name:    "write to IPv6 over IPv4",
-		differs: "package net looks at the address before the kernel does, and has no errno; ours is the EAFNOSUPPORT that sendto(2) would give",
-		run: func(p *probe) {
-			a, _ := p.udps()
-			p.see("bound: %s", rw(a.WriteToUDPAddrPort([]byte("x"), netip.AddrPortFrom(b6.Addr(), 9))))
-			b := p.packet(p.b, "udp4", ":0")
-			p.see("unbound: %s", rw(b.WriteToUDPAddrPort([]byte("x"), netip.AddrPortFrom(a6.Addr(), 9))))
-		},
-	},
+	{name: "write to IPv6 over IPv4", run: func(p *probe) {
+		a, _ := p.udps()
+		b := p.packet(p.b, "udp4", ":0")
+		for i, u := range []udpConn{a, b} {
+			to := netip.AddrPortFrom([]netip.Addr{b6.Addr(), a6.Addr()}[i], 9)
+			p.see("%s", rw(u.WriteTo([]byte("x"), net.UDPAddrFromAddrPort(to))))
+			p.see("%s", rw(u.WriteToUDP([]byte("x"), net.UDPAddrFromAddrPort(to))))
+			_, err := u.WriteToUDPAddrPort([]byte("x"), to)
+			p.see("%v, %s", err, err.Error()[strings.LastIndex(err.Error(), ": ")+2:])
+			n, oobn, err := u.WriteMsgUDPAddrPort([]byte("x"), nil, to)
+			p.see("%d %d %v", n, oobn, err)
+			n, oobn, err = u.WriteMsgUDP([]byte("x"), nil, net.UDPAddrFromAddrPort(to))
+			p.see("%d %d %v", n, oobn, err)
+		}
+	}},
 	{name: "write to IPv4 over IPv6", run: func(p *probe) {
 		a, _ := p.udps(true)
 		p.see("bound: %s", rw(a.WriteToUDPAddrPort([]byte("x"), netip.AddrPortFrom(b4.Addr(), 9))))
+		p.see("bound: %s", rw(a.WriteTo([]byte("x"), &net.UDPAddr{IP: b4.Addr().AsSlice(), Port: 9})))
+		n, oobn, err := a.WriteMsgUDPAddrPort([]byte("x"), nil, netip.AddrPortFrom(b4.Addr(), 9))
+		p.see("writemsg: %d %d %v", n, oobn, err)
 		b := p.packet(p.b, "udp6", ":0")
 		p.see("unbound: %s", rw(b.WriteToUDPAddrPort([]byte("x"), netip.AddrPortFrom(a4.Addr(), 9))))
 	}},
