@@ -301,6 +301,22 @@ var connectedRows = []row{
 		n, oobn, err = a.WriteMsgUDP([]byte("x"), nil, nil)
 		p.see("%d %d %v", n, oobn, err)
 	}},
+	{name: "connected, closed: WriteTo", run: func(p *probe) {
+		a, b := p.connected("udp")
+		p.must(a.Close())
+		u, v6 := p.packet(p.a, "udp", "192.0.2.1:0"), &net.UDPAddr{IP: b6.Addr().AsSlice(), Port: 9}
+		p.must(u.Close())
+		to := b.LocalAddr().(*net.UDPAddr)
+		for _, c := range []udpConn{a, u} {
+			for _, to := range []*net.UDPAddr{to, v6} {
+				p.see("%s", rw(c.WriteTo([]byte("x"), to)))
+				p.see("%s", rw(c.WriteToUDP([]byte("x"), to)))
+				p.see("%s", rw(c.WriteToUDPAddrPort([]byte("x"), to.AddrPort())))
+				n, oobn, err := c.WriteMsgUDP([]byte("x"), nil, to)
+				p.see("%d %d %v", n, oobn, err)
+			}
+		}
+	}},
 	{name: "connected: refused", run: func(p *probe) {
 		a, b := p.connected("udp")
 		p.must(b.Close())
