@@ -9,8 +9,13 @@ import (
 
 // soon reports whether a socket becomes ready for all of ev in a moment: long
 // for what happens at once, and too short for a SYN to be sent again.
-func soon(so sock, ev socketapi.Events) bool {
-	tick, end := time.NewTicker(time.Millisecond), time.After(300*time.Millisecond)
+func soon(so sock, ev socketapi.Events) bool { return inTime(so, ev, 300*time.Millisecond) }
+
+// within3s is soon with time for a SYN to be sent again.
+func within3s(so sock, ev socketapi.Events) bool { return inTime(so, ev, 3*time.Second) }
+
+func inTime(so sock, ev socketapi.Events, most time.Duration) bool {
+	tick, end := time.NewTicker(time.Millisecond), time.After(most)
 	defer tick.Stop()
 	for so.Ready()&ev != ev {
 		select {
