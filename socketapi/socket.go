@@ -204,8 +204,9 @@ func (so *Socket) done() {
 // for the socket is woken. A second Close returns net.ErrClosed.
 func (so *Socket) Close() error { return so.close(nil) }
 
-// Abort drops both buffers, resets a connection and closes the socket. After
-// Close it returns net.ErrClosed.
+// Abort drops both buffers, resets a connection and closes the socket. A
+// handshake is given up in silence: what comes for it later is answered with a
+// reset. After Close it returns net.ErrClosed.
 func (so *Socket) Abort() error { return so.close(tcpip.Endpoint.Abort) }
 
 // close wakes everyone who waits, lets them leave, closes ep and returns when

@@ -291,7 +291,7 @@ func (so *Socket) sendOne(p []byte, rest [][]byte, to netip.AddrPort, with extra
 	case nil:
 		return size, nil
 	case *tcpip.ErrInvalidEndpointState:
-		if so.kind == datagram && ended(so.stack) == nil {
+		if so.kind == datagram && !to.IsValid() && ended(so.stack) == nil {
 			// A connected socket keeps its route though its NIC was set down
 			// (stack.Route.WritePacket). The socket itself is open.
 			return 0, syscall.ENETUNREACH
