@@ -156,7 +156,7 @@ func (so *Socket) sendNothing() error {
 func (so *Socket) tellSent(before int) {
 	if before > 0 {
 		if so.look().Snd.Unsent < before {
-			so.queue.Notify(eventSent)
+			so.tell()
 		}
 	}
 }
@@ -199,7 +199,14 @@ func (so *Socket) pieceLimit() (int, error) {
 		}
 		so.snd.mss, so.snd.piece = mss, pieceSize(mss)
 	}
-	switch room := so.roomBelowMark(); {
+	if so.notsentLowat.Load() == 0 {
+		return so.snd.piece, nil
+	}
+	_, room := so.lookForRoom(so.tcp(), false)
+	if room == 0 && so.growSend() {
+		_, room = so.lookForRoom(so.tcp(), false)
+	}
+	switch {
 	case room == 0:
 		return 0, syscall.EAGAIN
 	case room > 0:
