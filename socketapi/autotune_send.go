@@ -56,6 +56,9 @@ func (so *Socket) growSend() bool {
 	}
 	o := so.ep.SocketOptions()
 	size, snd := o.GetSendBufferSize(), so.look().Snd
+	if int64(snd.Queued) < size {
+		return false
+	}
 	grown := min(int64(2*max(snd.Cwnd, initialSegments)*snd.MSS), limit)
 	if grown <= size {
 		return false

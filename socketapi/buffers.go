@@ -201,6 +201,6 @@ func getNotsentLowat(so *Socket) (int, error) { return int(so.notsentLowat.Load(
 func setNotsentLowat(so *Socket, n int) error {
 	// Linux: unsigned, and the largest is no mark.
 	so.notsentLowat.Store(int64(max(n, 0)))
-	so.queue.Notify(eventSent)
+	so.tell()
 	return nil
 }

@@ -103,7 +103,7 @@ func (so *Socket) SetOption(o Option, v int) error {
 		return err
 	}
 	if so.watched.Load()&watchSent != 0 {
-		so.queue.Notify(eventSent) // without Nagle or TCP_CORK more may have been sent
+		so.tell() // without Nagle or TCP_CORK more may have been sent
 	}
 	if spec.inherited && so.kind == stream {
 		so.remember(setting{option: o, value: v})
