@@ -22,11 +22,11 @@ func (so *Socket) SetSendAutotune(limit int) error {
 	case so.flagged(flagSendFixed):
 		return syscall.EINVAL
 	}
-	_, most := so.ep.SocketOptions().SendBufferLimits()
+	most, _ := so.stack.LargestBuffers()
 	if limit == 0 && so.sendTuneMax.Load() != 0 {
-		limit = int(most) // ours has ended gVisor's own
+		limit = most // ours has ended gVisor's own
 	}
-	so.tuneSend(min(limit, int(most)))
+	so.tuneSend(min(limit, most))
 	return nil
 }
 
@@ -42,8 +42,8 @@ func (so *Socket) tuneSend(limit int) {
 
 // sendMayGrow is SendBuffer.AutotuneMax.
 func (so *Socket) sendMayGrow() int {
-	_, most := so.ep.SocketOptions().SendBufferLimits()
-	return mayGrow(so.sendTuneMax.Load(), int(most), so.flagged(flagSendFixed))
+	most, _ := so.stack.LargestBuffers()
+	return mayGrow(so.sendTuneMax.Load(), most, so.flagged(flagSendFixed))
 }
 
 // growSend makes a send buffer that was found full larger, by gVisor's rule
