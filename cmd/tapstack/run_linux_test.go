@@ -24,7 +24,7 @@ import (
 )
 
 // needTAP is a namespace in which a TAP can be made.
-func needTAP(t *testing.T) *netns.NS {
+func needTAP(t testing.TB) *netns.NS {
 	t.Helper()
 	ns := netnstest.Need(t)
 	var dev tap.Device
