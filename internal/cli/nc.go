@@ -72,9 +72,9 @@ func (o *NC) target() (host string, first, last int, err error) {
 	default:
 		return "", 0, 0, usagef("nc: want an address and a port")
 	}
-	if host != "" {
+	if o.Listen && host != "" {
 		if _, err := netip.ParseAddr(host); err != nil {
-			return "", 0, 0, usagef("nc: %q is no address (this stack resolves no names)", host)
+			return "", 0, 0, usagef("nc: %q is no address to listen at", host)
 		}
 	}
 	low, high, isRange := strings.Cut(args[1], "-")

@@ -43,19 +43,25 @@ type PingSummary struct {
 // Run pings until Count replies or ctx is done, and sums up. Without any reply
 // the error is ErrNegative.
 func (o *Ping) Run(ctx context.Context, c *client.Client, w io.Writer) error {
-	a, err := netip.ParseAddr(o.To)
+	q := &api.PingQuery{To: o.To, Network: "ip", Count: o.Count, Interval: o.Interval, Size: o.Size, Timeout: o.Timeout}
 	switch {
-	case err != nil:
-		return usagef("ping: %q is no address (this stack resolves no names)", o.To)
-	case o.V4 && !a.Is4() || o.V6 && !a.Is6():
+	case o.V4 && o.V6:
+		return usagef("ping: -4 or -6, not both")
+	case o.V4:
+		q.Network = "ip4"
+	case o.V6:
+		q.Network = "ip6"
+	}
+	a, err := netip.ParseAddr(o.To)
+	if err == nil && (o.V4 && !a.Is4() || o.V6 && !a.Is6()) {
 		return usagef("ping: %v is not of the family that was asked for", a)
 	}
 	if o.JSON == nil {
-		fmt.Fprintf(w, "PING %s %d(%d) bytes of data.\n", o.To, o.Size, o.Size+8+map[bool]int{true: 20, false: 40}[a.Is4()])
+		fmt.Fprintf(w, "PING %s %d(%d) bytes of data.\n", o.To, o.Size, o.Size+8+map[bool]int{true: 40, false: 20}[a.Is6() || o.V6])
 	}
 	s := &PingSummary{To: o.To}
 	start := time.Now()
-	err = c.Ping(ctx, &api.PingQuery{To: o.To, Count: o.Count, Interval: o.Interval, Size: o.Size, Timeout: o.Timeout},
+	err = c.Ping(ctx, q,
 		func(r *api.PingReply) error {
 			s.add(r)
 			if o.JSON != nil {

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -9,6 +8,7 @@ import (
 	"net/netip"
 	"time"
 
+	"tapstack/internal/daemon/names"
 	"tapstack/socketapi"
 	"tapstack/socketapi/holdup"
 	"tapstack/stack"
@@ -17,13 +17,17 @@ import (
 
 // Config is a checked configuration. Load, Parse and Flags.Config make it.
 type Config struct {
-	NICs     []NICConfig // at least one, in the order of the file
-	Services ServicesConfig
-	TCP      stack.TCPConfig
-	Control  ControlConfig
-	Process  ProcessConfig
-	Log      LogConfig
-	Metrics  MetricsConfig
+	NICs      []NICConfig // at least one, in the order of the file
+	Services  ServicesConfig
+	Forwards  []ForwardConfig // in the order of the file
+	SOCKS5    ProxyConfig
+	HTTPProxy ProxyConfig
+	Names     names.Config // how the stack finds the addresses of names
+	TCP       stack.TCPConfig
+	Control   ControlConfig
+	Process   ProcessConfig
+	Log       LogConfig
+	Metrics   MetricsConfig
 
 	overrides []func(*Config) error // what flags said besides
 
@@ -63,7 +67,13 @@ type NICConfig struct {
 // ServicesConfig says where each service listens: "[address]:port", without an
 // address for all of the stack's. "" leaves the service out.
 type ServicesConfig struct {
-	Echo, Discard, Chargen, HTTP string
+	Echo, Discard, Chargen, Daytime, HTTP string
+
+	// Root is a directory whose files http serves; "" is none.
+	Root string
+
+	// Buffers are those of the services' TCP connections.
+	Buffers BufferSizes
 
 	// Accounting keeps book of what holds each connection up.
 	Accounting bool
@@ -80,7 +90,7 @@ type ServicesConfig struct {
 // which they start.
 func (c *ServicesConfig) each() []serviceSetting {
 	return []serviceSetting{
-		{"echo", &c.Echo}, {"discard", &c.Discard}, {"chargen", &c.Chargen}, {"http", &c.HTTP},
+		{"echo", &c.Echo}, {"discard", &c.Discard}, {"chargen", &c.Chargen}, {"daytime", &c.Daytime}, {"http", &c.HTTP},
 	}
 }
 
@@ -119,13 +129,19 @@ const defaultMTU = 1500
 // draft is a configuration as somebody wrote it: text, with the place where
 // each piece stands. A file and the flags both become one.
 type draft struct {
-	where    string // of the whole
-	nics     []nicDraft
-	services []serviceDraft
-	account  bool
-	tcp      []sysctlDraft
-	control  *controlDraft // nil is none
-	settings []settingDraft
+	where     string // of the whole
+	nics      []nicDraft
+	services  []serviceDraft
+	web       webDraft
+	buffers   bufferDraft // of the services
+	account   bool
+	forwards  []forwardDraft
+	socks5    *proxyDraft // nil is none
+	httpProxy *proxyDraft
+	names     namesDraft
+	tcp       []sysctlDraft
+	control   *controlDraft // nil is none
+	settings  []settingDraft
 }
 
 type sysctlDraft struct{ name, value, where string }
@@ -168,17 +184,23 @@ func (d *draft) config() (*Config, error) {
 		}
 		c.NICs = append(c.NICs, n)
 	}
-	if err := d.checkServices(c); err != nil {
+	used, err := d.checkServices(c)
+	if err != nil {
 		return nil, err
 	}
 	c.Services.Accounting = d.account
+	if c.Names, err = d.names.config(); err != nil {
+		return nil, err
+	}
+	if err := d.checkProxies(c, used); err != nil {
+		return nil, err
+	}
 	for _, t := range d.tcp {
 		if err := setSysctl(&c.TCP, t.name, t.value); err != nil {
 			return nil, &ConfigError{t.where, err}
 		}
 	}
 	if d.control != nil {
-		var err error
 		if c.Control, err = d.control.config(); err != nil {
 			return nil, err
 		}
@@ -273,55 +295,4 @@ func checkMTU(mtu int64, lists ...[]netip.Prefix) error {
 		return fmt.Errorf("MTU %d is out of range: choose one from %d to %d%s", mtu, smallest, tap.MaxMTU, why)
 	}
 	return nil
-}
-
-// checkServices checks where the services listen against c's addresses and
-// against each other, and puts them into c.
-func (d *draft) checkServices(c *Config) error {
-	ours := make(map[netip.Addr]bool)
-	for _, n := range c.NICs {
-		for _, p := range n.Address {
-			ours[p.Addr()] = true
-		}
-	}
-	type listener struct {
-		name string
-		at   netip.AddrPort
-	}
-	var before []listener
-	for _, s := range d.services {
-		ap, err := parseListen(s.addr)
-		if err != nil {
-			return &ConfigError{s.where, fmt.Errorf("%s: %w", s.name, err)}
-		}
-		if a := ap.Addr(); !a.IsUnspecified() && !ours[a] {
-			return configErrorf(s.where, "%s: %s is none of our addresses: use one from \"address\", or \":%d\" for all", s.name, a, ap.Port())
-		}
-		for _, b := range before {
-			if overlap(b.at, ap) {
-				return configErrorf(s.where, "%s: TCP port %d is in use by %s: choose another", s.name, ap.Port(), b.name)
-			}
-		}
-		before = append(before, listener{s.name, ap})
-		if err := c.Services.set(s.name, s.addr); err != nil {
-			return &ConfigError{s.where, err}
-		}
-	}
-	return nil
-}
-
-// overlap reports whether two sockets could not listen on both.
-func overlap(a, b netip.AddrPort) bool {
-	return a.Port() == b.Port() && a.Port() != 0 &&
-		(a.Addr() == b.Addr() || a.Addr().IsUnspecified() || b.Addr().IsUnspecified())
-}
-
-func (c *ServicesConfig) set(name, addr string) error {
-	for _, s := range c.each() {
-		if s.name == name {
-			*s.addr = addr
-			return nil
-		}
-	}
-	return errors.New("there is no service " + name)
 }

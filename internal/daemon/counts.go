@@ -7,17 +7,20 @@ import (
 	"sync/atomic"
 
 	"tapstack/internal/daemon/metrics"
+	"tapstack/socketapi"
 )
 
 // serviceCounts are those of one service, since the daemon began.
 type serviceCounts struct {
 	opened, over   atomic.Uint64 // TCP connections
-	received, sent atomic.Uint64 // bytes of payload, of TCP and UDP
+	received, sent atomic.Uint64 // bytes of payload, of TCP
+
+	datagramsIn, datagramsOut atomic.Uint64
+	udpIn, udpOut             atomic.Uint64 // bytes of payload
+	dropped                   atomic.Uint64 // datagrams that were not answered
 }
 
-// moved counts bytes that the service has taken and given. What is copied
-// without being looked at (socketapi.TCPConn.WriteTo) is counted when the
-// copying ends.
+// moved counts bytes that the service has taken and given.
 func (n *serviceCounts) moved(received, sent int64) {
 	n.received.Add(uint64(max(0, received)))
 	n.sent.Add(uint64(max(0, sent)))
@@ -45,7 +48,7 @@ func (s *Services) Counts() (out []metrics.Service) {
 		opened := n.opened.Load()
 		out = append(out, metrics.Service{
 			Name: name, Opened: opened, Active: opened - over,
-			Received: n.received.Load(), Sent: n.sent.Load(),
+			Received: n.received.Load() + n.udpIn.Load(), Sent: n.sent.Load() + n.udpOut.Load(),
 		})
 	}
 	return out
@@ -68,8 +71,8 @@ func (s *Services) observe(c *conn) {
 	s.report(c.name, info, nil)
 }
 
-// What net/http calls is counted as it goes; the small services count for
-// themselves, and copy by the TCPConn's own WriteTo and ReadFrom.
+// What net/http calls is counted as it goes; the small services copy by the
+// TCPConn's own WriteTo, to a countingWriter.
 
 // Read implements net.Conn.
 func (c *conn) Read(p []byte) (int, error) {
@@ -89,5 +92,38 @@ func (c *conn) Write(p []byte) (int, error) {
 func (c *conn) ReadFrom(r io.Reader) (int64, error) {
 	n, err := c.TCPConn.ReadFrom(r)
 	c.counts.moved(0, n)
+	return n, err
+}
+
+// countingWriter counts what a service has taken out of a connection, and
+// writes it to another or throws it away if there is none. It has the call that
+// saves copies (socketapi.TCPConn.WriteTo).
+type countingWriter struct {
+	to     *socketapi.TCPConn
+	counts *serviceCounts
+}
+
+// Write implements io.Writer.
+func (w *countingWriter) Write(p []byte) (n int, err error) {
+	if w.to == nil {
+		w.counts.moved(int64(len(p)), 0)
+		return len(p), nil
+	}
+	n, err = w.to.Write(p)
+	w.counts.moved(int64(n), int64(n))
+	return n, err
+}
+
+// WriteBuffers is socketapi.TCPConn's.
+func (w *countingWriter) WriteBuffers(bufs [][]byte) (n int64, err error) {
+	if w.to == nil {
+		for _, b := range bufs {
+			n += int64(len(b))
+		}
+		w.counts.moved(n, 0)
+		return n, nil
+	}
+	n, err = w.to.WriteBuffers(bufs)
+	w.counts.moved(n, n)
 	return n, err
 }

@@ -91,7 +91,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	// After the services: they can be watched while they end.
 	defer end()
 	if d.Ready != nil {
-		d.Ready(&Ready{NICs: nics, Services: h.services.Addrs(), Control: d.Config.Control.Path})
+		d.Ready(&Ready{NICs: nics, Services: h.services.Addrs(), Proxies: h.proxies.Addrs(), Control: d.Config.Control.Path})
 	}
 	h.settled()
 	return h.serve(ctx, d.Reload)
@@ -181,7 +181,7 @@ func (h *instance) drain(ctx context.Context) {
 	h.drained.Do(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.drainTime())
 		defer cancel()
-		if err := h.services.Shutdown(ctx); err != nil {
+		if err := h.endServices(ctx); err != nil {
 			h.log.Warn("ending", "err", err)
 		}
 	})

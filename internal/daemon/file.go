@@ -66,14 +66,6 @@ func Parse(name string, data []byte) (*Config, error) {
 	return d.config()
 }
 
-// The keys there are. Below "nic" stand names that the operator chooses.
-var (
-	rootKeys    = []string{"nic", "services", "tcp", "control", "process", "log", "metrics"}
-	nicKeys     = []string{"address", "host", "mtu", "routes", "adopt", "queues", "plain", "spin"}
-	serviceKeys = []string{"echo", "discard", "chargen", "http"}
-	controlKeys = []string{"path", "mode", "group", "readonly-for-others"}
-)
-
 // table is a TOML table whose values are not looked at yet.
 type table map[string]toml.Primitive
 
@@ -97,39 +89,6 @@ func (f *tomlFile) syntaxError(err error) error {
 	return configErrorf(f.at(pe.Position.Line), "%s", msg)
 }
 
-// checkKeys refuses the first key, in the file's order, that there is not.
-func (f *tomlFile) checkKeys() error {
-	for _, k := range f.md.Keys() {
-		known, section := rootKeys, ""
-		switch {
-		case len(k) == 2 && k[0] == "services":
-			known, section = append(slices.Clip(serviceKeys), "accounting"), " in [services]"
-		case len(k) == 2 && k[0] == "control":
-			known, section = controlKeys, " in [control]"
-		case len(k) == 2 && k[0] == "tcp":
-			known, section = sysctlNames(), " in [tcp]"
-		case len(k) == 2 && settingKeys(k[0]) != nil:
-			known, section = settingKeys(k[0]), " in ["+k[0]+"]"
-		case len(k) == 3 && k[0] == "nic":
-			known, section = nicKeys, " in ["+k[:2].String()+"]"
-		case len(k) > 2 && k[0] == "tcp":
-			return configErrorf(f.where(k...), "unknown key %q in [tcp]: write the whole name in quotes, such as \"net.ipv4.tcp_rmem\"", k[1])
-		case len(k) != 1:
-			continue
-		}
-		name := k[len(k)-1]
-		if slices.Contains(known, name) {
-			continue
-		}
-		hint := "known are " + strings.Join(known, ", ")
-		if n := nearest(name, known); n != "" {
-			hint = "did you mean \"" + n + "\"?"
-		}
-		return configErrorf(f.where(k...), "unknown key %q%s: %s", name, section, hint)
-	}
-	return nil
-}
-
 // draft takes the known keys out of the file. Every value has to have its
 // type; what the text says is for draft.config to judge.
 func (f *tomlFile) draft() (*draft, error) {
@@ -137,7 +96,7 @@ func (f *tomlFile) draft() (*draft, error) {
 	if _, err := f.table("nic"); err != nil {
 		return nil, err
 	}
-	for _, name := range f.nicNames() {
+	for _, name := range f.namesBelow("nic") {
 		n, err := f.nicDraft(name)
 		if err != nil {
 			return nil, err
@@ -159,11 +118,21 @@ func (f *tomlFile) draft() (*draft, error) {
 		}
 		d.services = append(d.services, s)
 	}
-	if p, ok := services["accounting"]; ok && f.md.PrimitiveDecode(p, &d.account) != nil {
-		return nil, configErrorf(f.where("services", "accounting"), "accounting: want true or false")
-	}
-	if err := f.tcpDraft(d); err != nil {
+	where := func(key string) string { return f.where("services", key) }
+	d.buffers.where, d.web.where = where, where("http-root")
+	err = f.values(services, where, []value{
+		{"http-root", &d.web.root, "a path in quotes"},
+		{"rcvbuf", &d.buffers.receive, wantBytes},
+		{"sndbuf", &d.buffers.send, wantBytes},
+		{"accounting", &d.account, wantBool},
+	})
+	if err != nil {
 		return nil, err
+	}
+	for _, more := range []func(*draft) error{f.proxyDrafts, f.namesDraft, f.tcpDraft} {
+		if err := more(d); err != nil {
+			return nil, err
+		}
 	}
 	if d.settings, err = f.settingDrafts(); err != nil {
 		return nil, err
@@ -172,12 +141,36 @@ func (f *tomlFile) draft() (*draft, error) {
 	return d, err
 }
 
-// nicNames are the names below "nic" as the file has them.
-func (f *tomlFile) nicNames() []string {
+// value is a key of a table: where its value goes, and what it has to be.
+type value struct {
+	key  string
+	into any
+	want string
+}
+
+// What several keys want.
+const (
+	wantBool  = "true or false"
+	wantBytes = "a number of bytes, such as 262144"
+)
+
+// values takes values out of a table, as far as they are there.
+func (f *tomlFile) values(t table, where func(key string) string, all []value) error {
+	for _, v := range all {
+		if p, ok := t[v.key]; ok && f.md.PrimitiveDecode(p, v.into) != nil {
+			return configErrorf(where(v.key), "%s: want %s", v.key, v.want)
+		}
+	}
+	return nil
+}
+
+// namesBelow are the names that the operator chose below a section, in the
+// file's order.
+func (f *tomlFile) namesBelow(section string) []string {
 	var names []string
 	seen := make(map[string]bool)
 	for _, k := range f.md.Keys() {
-		if len(k) >= 2 && k[0] == "nic" && !seen[k[1]] {
+		if len(k) >= 2 && k[0] == section && !seen[k[1]] {
 			seen[k[1]] = true
 			names = append(names, k[1])
 		}
@@ -190,42 +183,19 @@ func (f *tomlFile) nicDraft(name string) (*nicDraft, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &nicDraft{name: name}
-	n.where = func(key string) string {
-		if key == "" {
-			return f.where("nic", name)
-		}
-		return f.where("nic", name, key)
-	}
-	for _, l := range []struct {
-		key  string
-		into *[]string
-	}{{"address", &n.address}, {"host", &n.host}, {"routes", &n.routes}} {
-		if p, ok := t[l.key]; ok && f.md.PrimitiveDecode(p, l.into) != nil {
-			return nil, configErrorf(n.where(l.key), "%s: want a list of strings in brackets", l.key)
-		}
-	}
-	if p, ok := t["mtu"]; ok {
-		n.mtuSet = true
-		if f.md.PrimitiveDecode(p, &n.mtu) != nil {
-			return nil, configErrorf(n.where("mtu"), "mtu: want a number of bytes, such as 1500")
-		}
-	}
-	for _, v := range []struct {
-		key  string
-		into any
-		want string
-	}{
-		{"adopt", &n.adopt, "true or false"},
-		{"plain", &n.plain, "true or false"},
+	n := &nicDraft{name: name, where: f.whereIn("nic", name)}
+	_, n.mtuSet = t["mtu"]
+	const wantList = "a list of strings in brackets"
+	return n, f.values(t, n.where, []value{
+		{"address", &n.address, wantList},
+		{"host", &n.host, wantList},
+		{"routes", &n.routes, wantList},
+		{"mtu", &n.mtu, "a number of bytes, such as 1500"},
+		{"adopt", &n.adopt, wantBool},
+		{"plain", &n.plain, wantBool},
 		{"queues", &n.queues, "a number, such as 2"},
 		{"spin", &n.spin, "a string, such as \"100us\" or \"never\""},
-	} {
-		if p, ok := t[v.key]; ok && f.md.PrimitiveDecode(p, v.into) != nil {
-			return nil, configErrorf(n.where(v.key), "%s: want %s", v.key, v.want)
-		}
-	}
-	return n, nil
+	})
 }
 
 // table walks down to a table; one that is not there is empty.
@@ -264,6 +234,16 @@ func (f *tomlFile) where(path ...string) string {
 		return f.name
 	}
 	return f.at(pe.Position.Line)
+}
+
+// whereIn is where of the keys of a section; "" is the section itself.
+func (f *tomlFile) whereIn(section ...string) func(key string) string {
+	return func(key string) string {
+		if key == "" {
+			return f.where(section...)
+		}
+		return f.where(append(slices.Clip(section), key)...)
+	}
 }
 
 func (f *tomlFile) at(line int) string {

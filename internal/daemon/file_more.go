@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"os/user"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -46,34 +45,16 @@ func (f *tomlFile) controlDraft() (*controlDraft, error) {
 		return nil, err
 	}
 	// An empty section asks for the defaults.
-	if !slices.Contains(rootSections(f), "control") {
+	if _, ok := f.root["control"]; !ok {
 		return nil, nil
 	}
-	c := &controlDraft{path: DefaultSocket, where: func(key string) string { return f.where("control", key) }}
-	for _, one := range []struct {
-		key  string
-		into any
-		want string
-	}{
+	c := &controlDraft{path: DefaultSocket, where: f.whereIn("control")}
+	return c, f.values(t, c.where, []value{
 		{"path", &c.path, "a path in quotes"},
 		{"mode", &c.mode, "a string such as \"0660\""},
 		{"group", &c.group, "a group's name in quotes"},
-		{"readonly-for-others", &c.others, "true or false"},
-	} {
-		if p, ok := t[one.key]; ok && f.md.PrimitiveDecode(p, one.into) != nil {
-			return nil, configErrorf(c.where(one.key), "%s: want %s", one.key, one.want)
-		}
-	}
-	return c, nil
-}
-
-// rootSections are the names at the file's top.
-func rootSections(f *tomlFile) []string {
-	var out []string
-	for name := range f.root {
-		out = append(out, name)
-	}
-	return out
+		{"readonly-for-others", &c.others, wantBool},
+	})
 }
 
 // config checks the section.

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -14,7 +15,10 @@ import (
 	"tapstack/internal/daemon/events"
 	"tapstack/internal/daemon/life"
 	"tapstack/internal/daemon/metrics"
+	"tapstack/internal/daemon/names"
 	"tapstack/internal/daemon/node"
+	"tapstack/internal/proxy"
+	"tapstack/socketapi"
 	"tapstack/stack"
 	"tapstack/tap"
 	"tapstack/tap/capture"
@@ -25,6 +29,8 @@ type instance struct {
 	*node.Node
 	stack    *stack.Stack
 	services *Services
+	proxies  *proxies
+	names    *names.Resolver
 	control  *control.Server // nil without one
 	events   events.Log
 	log      *slog.Logger
@@ -65,12 +71,36 @@ func (h *instance) addNIC(n *NICConfig) error {
 	return nil
 }
 
+// startServices starts services, forwards and proxies. With an error, one line,
+// none of them is left.
 func (h *instance) startServices() (err error) {
+	dns := &socketapi.Dialer{Stack: h.stack}
+	h.names = names.New(dns.DialContext, h.cfg.Names)
+	h.SetResolver(h.names)
 	sc := h.cfg.Services
 	sc.Logger = h.log
 	sc.Ended = h.metrics.Ended
-	h.services, err = StartServices(h.stack, sc)
-	return err
+	if h.services, err = StartServices(h.stack, sc); err != nil {
+		return err
+	}
+	h.proxies = newProxies(h.stack, h.log, h.names, proxy.Kernel())
+	h.proxies.SetAccounting(sc.Accounting)
+	for _, one := range h.cfg.proxies() {
+		if err := h.proxies.start(one); err != nil {
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			_ = h.endServices(ctx)
+			return err
+		}
+	}
+	return nil
+}
+
+// endServices ends services, forwards and proxies, as Services.Shutdown does.
+func (h *instance) endServices(ctx context.Context) error {
+	ended := make(chan error, 1)
+	go func() { ended <- h.proxies.Shutdown(ctx) }()
+	return errors.Join(h.services.Shutdown(ctx), <-ended)
 }
 
 // openControl opens the control socket; nil if there is to be none.
@@ -169,6 +199,11 @@ func levelName(l slog.Level) string {
 	return l.String()
 }
 
+func (h *instance) setAccounting(on bool) {
+	h.services.SetAccounting(on)
+	h.proxies.SetAccounting(on)
+}
+
 // Change implements control.Backend: all of it or, with an error, nothing.
 func (h *instance) Change(c *api.Settings) error {
 	h.mu.Lock()
@@ -192,7 +227,7 @@ func (h *instance) Change(c *api.Settings) error {
 	}
 	if c.Accounting != nil {
 		next.Services.Accounting = *c.Accounting
-		h.services.SetAccounting(*c.Accounting)
+		h.setAccounting(*c.Accounting)
 	}
 	h.events.SetLevel(level)
 	next.Log.Level = level

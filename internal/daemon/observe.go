@@ -33,12 +33,12 @@ func (h *instance) startMetrics(version, revision string) {
 	})
 }
 
-// serviceCounts are those of all services.
+// serviceCounts are those of all services, forwards and proxies.
 func (h *instance) serviceCounts() []metrics.Service {
-	if h.services == nil {
+	if h.services == nil || h.proxies == nil {
 		return nil // not started yet
 	}
-	return h.services.Counts()
+	return append(h.services.Counts(), h.proxies.counts()...)
 }
 
 // Metrics implements control.Backend.
@@ -160,6 +160,7 @@ func (h *instance) alive(ctx context.Context) error {
 	}
 	h.Info()
 	h.services.Addrs()
+	h.proxies.Addrs()
 	_ = h.stack.Stats()
 	_ = socketapi.TCPSockets(h.stack)
 	h.stack.Quiesce()
@@ -171,7 +172,7 @@ func (h *instance) settled() {
 	h.mu.Lock()
 	nics := len(h.cfg.NICs)
 	h.mu.Unlock()
-	status := fmt.Sprintf("%d NICs, %d listeners", nics, len(h.services.Addrs()))
+	status := fmt.Sprintf("%d NICs, %d listeners", nics, len(h.services.Addrs())+len(h.proxies.Addrs()))
 	if err := h.manager.Ready(status); err != nil {
 		h.log.Warn("the service manager can not be told", "err", err)
 	}

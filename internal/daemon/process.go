@@ -109,6 +109,9 @@ func (h *instance) limits() privilege.Config {
 		}
 	}
 	cfg.Read = append(metrics.Reads(), resolverFiles()...)
+	if root := h.cfg.Services.Root; root != "" {
+		cfg.Read = append(cfg.Read, root)
+	}
 	if h.cfg.File != "" {
 		// Not the file alone: editors make a new one.
 		cfg.Read = append(cfg.Read, filepath.Dir(h.cfg.File))

@@ -14,6 +14,7 @@ import (
 type Ready struct {
 	NICs     []NICConfig
 	Services []ServiceAddr
+	Proxies  []ProxyAddr
 	Control  string // the control socket's path, "" for none
 }
 
@@ -36,6 +37,19 @@ func (r *Ready) Print(w io.Writer) error {
 			fmt.Fprintf(t, "services\n")
 		}
 		fmt.Fprintf(t, "  %s\t%s %s\n", a.Name, a.Addr.Network(), a.Addr)
+	}
+	for i, a := range r.Proxies {
+		if i == 0 {
+			fmt.Fprintf(t, "forwards and proxies\n")
+		}
+		at := a.Addr.Network() + " " + a.Addr.String()
+		if a.Stack {
+			at += " in the stack"
+		}
+		if a.Target != "" {
+			at += " -> " + a.Target
+		}
+		fmt.Fprintf(t, "  %s\t%s\n", a.Section, at)
 	}
 	if r.Control != "" {
 		fmt.Fprintf(t, "control\t%s\n", r.Control)
@@ -76,6 +90,29 @@ func (r *Ready) examples() []string {
 		}
 		host := strings.TrimSuffix(net.JoinHostPort(at.String(), port), ":80")
 		lines = append(lines, fmt.Sprintf("curl http://%s/", host))
+	}
+	return append(lines, r.proxyExamples(main)...)
+}
+
+// proxyExamples reach what is in the stack's network, through the proxies.
+func (r *Ready) proxyExamples(main netip.Addr) (lines []string) {
+	target := main.String()
+	if len(r.NICs[0].Host) > 0 {
+		target = r.NICs[0].Host[0].Addr().String()
+	}
+	scheme := map[string]string{sectionSOCKS5: "socks5h", sectionHTTPProxy: "http"}
+	for _, a := range r.Proxies {
+		if scheme[a.Section] == "" {
+			continue
+		}
+		ap, err := addrPortOf(a.Addr)
+		if err != nil {
+			continue
+		}
+		if ap.Addr().IsUnspecified() {
+			ap = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), ap.Port())
+		}
+		lines = append(lines, fmt.Sprintf("curl --proxy %s://%s http://%s/", scheme[a.Section], ap, strings.TrimSuffix(net.JoinHostPort(target, "80"), ":80")))
 	}
 	return lines
 }

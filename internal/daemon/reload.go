@@ -12,8 +12,10 @@ import (
 )
 
 // Reload reads the configuration again and makes what can change like it: the
-// addresses and routes of NICs, the services, TCP settings, accounting, who
-// may look. Connections go on, but for those of an address that was taken out.
+// addresses and routes of NICs, services, forwards and proxies, names, TCP
+// settings, accounting, the log's level, who may look. Connections go on, those
+// of a forward that was taken out among them, but for those of an address that
+// was; flows of UDP end with their forward.
 // What takes a restart is named, and stays as it is. With an error, which is
 // logged too, everything is as it was.
 func (h *instance) Reload() (api.Reloaded, error) {
@@ -45,7 +47,9 @@ func (h *instance) reload() (api.Reloaded, error) {
 		return none, api.Errorf(http.StatusUnprocessableEntity, "%v", explainRead(err))
 	}
 	p := h.plan(next)
-	if err := p.carryOut(); err != nil {
+	err = p.carryOut()
+	h.proxies.sweep()
+	if err != nil {
 		return none, api.Errorf(http.StatusConflict, "%v", err)
 	}
 	h.cfg = p.result
@@ -118,6 +122,7 @@ func (h *instance) plan(next *Config) *plan {
 	if before, after := h.stack.TCP(), next.TCP; old.TCP != after {
 		p.add("tcp", func() error { return h.stack.SetTCP(after) }, func() error { return h.stack.SetTCP(before) })
 	}
+	h.planNames(p, next)
 	h.planServices(p, next)
 	p.planRemovals(h, next)
 	h.planControl(p, next)
@@ -184,30 +189,6 @@ func missing[T comparable](a, b []T) []T {
 		}
 	}
 	return out
-}
-
-// planServices moves what listens elsewhere. Two that change places are both
-// silenced before either listens again.
-func (h *instance) planServices(p *plan, next *Config) {
-	before, after := h.cfg.Services.each(), next.Services.each()
-	for i := range after {
-		name, from, to := after[i].name, *before[i].addr, *after[i].addr
-		if from != to && from != "" {
-			p.add("", func() error { return h.services.Move(name, "") }, func() error { return h.services.Move(name, from) })
-		}
-	}
-	for i := range after {
-		name, from, to := after[i].name, *before[i].addr, *after[i].addr
-		if from != to {
-			p.add("services."+name, func() error { return h.services.Move(name, to) }, func() error { return h.services.Move(name, "") })
-		}
-	}
-	was, is := h.cfg.Services.Accounting, next.Services.Accounting
-	if was != is {
-		p.add("services.accounting",
-			func() error { h.services.SetAccounting(is); return nil },
-			func() error { h.services.SetAccounting(was); return nil })
-	}
 }
 
 // planControl: the socket is made while the daemon has the privilege to; who

@@ -25,10 +25,12 @@ type Services struct {
 	log     *slog.Logger
 	started time.Time
 	web     *http.Server
+	files   atomic.Pointer[webRoot] // what http serves besides its own pages, nil is nothing
 
 	accounting atomic.Bool // of connections from now on
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex  // guards what follows
+	buffers  BufferSizes // of listeners from now on
 	open     []openService
 	conns    map[*conn]struct{}
 	counts   map[string]*serviceCounts // by name
@@ -64,6 +66,7 @@ func StartServices(s *stack.Stack, cfg ServicesConfig) (_ *Services, err error) 
 		counts:  make(map[string]*serviceCounts),
 		report:  cfg.Ended,
 		abandon: make(chan struct{}),
+		buffers: cfg.Buffers,
 	}
 	if srv.log == nil {
 		srv.log = slog.New(slog.DiscardHandler)
@@ -77,6 +80,9 @@ func StartServices(s *stack.Stack, cfg ServicesConfig) (_ *Services, err error) 
 		}
 	}()
 	srv.accounting.Store(cfg.Accounting)
+	if err := srv.SetRoot(cfg.Root); err != nil {
+		return nil, err
+	}
 	for _, one := range cfg.each() {
 		if *one.addr == "" {
 			continue
@@ -95,6 +101,7 @@ func (s *Services) start(name, addr string) error {
 		"echo":    {s.listenTCP(echo), s.listenEchoUDP},
 		"discard": {s.listenTCP(discard)},
 		"chargen": {s.listenTCP(chargen)},
+		"daytime": {s.listenTCP(daytime), s.listenDaytimeUDP},
 		"http":    {s.listenWeb},
 	}
 	for _, listen := range starts[name] {
@@ -128,6 +135,14 @@ func (s *Services) Move(name, addr string) error {
 	return s.start(name, addr)
 }
 
+// SetBuffers sets the sizes of the buffers of TCP connections, for listeners
+// opened from now on: Move a service to have it use them.
+func (s *Services) SetBuffers(b BufferSizes) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.buffers = b
+}
+
 // SetAccounting switches on or off that the services' connections keep book of
 // what holds them up, those there are and those to come.
 func (s *Services) SetAccounting(on bool) {
@@ -155,7 +170,7 @@ func listenError(name, addr string, err error) error {
 	return fmt.Errorf("%s: %w", name, err)
 }
 
-// Addrs are where the services listen: echo, discard, chargen, http, as far as
+// Addrs are where the services listen: echo, discard, chargen, daytime, http, as far as
 // they were asked for, with the ports that were chosen for port 0.
 func (s *Services) Addrs() []ServiceAddr {
 	s.mu.Lock()
@@ -197,7 +212,10 @@ func (s *Services) listenTCP(serve func(*conn) error) func(name, addr string) er
 }
 
 func (s *Services) listen(name, addr string) (*socketapi.TCPListener, error) {
-	l, err := socketapi.Listen(s.stack, "tcp", addr)
+	s.mu.Lock()
+	lc := socketapi.ListenConfig{Stack: s.stack, Control: s.buffers.control()}
+	s.mu.Unlock()
+	l, err := lc.ListenTCP(context.Background(), "tcp", addr)
 	if err != nil {
 		return nil, err
 	}
@@ -280,6 +298,7 @@ func (s *Services) Shutdown(ctx context.Context) error {
 		_ = s.web.Shutdown(ctx) // its error is ctx's, or the listener's
 		s.work.Wait()
 	}()
+	defer func() { _ = s.SetRoot("") }() // which nobody reads any more
 	select {
 	case <-done:
 		return nil

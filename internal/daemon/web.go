@@ -22,16 +22,18 @@ import (
 
 // The http service:
 //
-//	/                  the status, as text
+//	/status            the status, as text; at / too if there are no files
 //	/stats             stack.Stats, as JSON
 //	/bytes?n=N&seed=S  N pseudo-random bytes, the same for the same S (0);
 //	                   their SHA-256 in hex is in the trailer X-SHA256
+//	everything else    the files of ServicesConfig.Root
 
 // newWeb makes the server. Its limits keep a client that stalls from holding a
 // connection for ever; how long an answer takes is the client's affair.
 func (s *Services) newWeb() *http.Server {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", s.serveStatus)
+	mux.HandleFunc("GET /", s.serveFiles)
+	mux.HandleFunc("GET /status", s.serveStatus)
 	mux.HandleFunc("GET /stats", s.serveStats)
 	mux.HandleFunc("GET /bytes", serveBytes)
 	return &http.Server{

@@ -174,7 +174,7 @@ func (s *Service) Snapshot() Snapshot {
 // goroutine of the service is left. It may be called again, also while a first
 // call waits: to end at once, with a ctx that is done.
 func (s *Service) Shutdown(ctx context.Context) error {
-	s.stop()
+	s.Stop()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -197,8 +197,9 @@ func (s *Service) Shutdown(ctx context.Context) error {
 	return fmt.Errorf("%s %q: %d connections were reset, their ends had not closed them: %w", s.kind, s.opt.Name, left, ctx.Err())
 }
 
-// stop is the beginning of Shutdown: nothing new.
-func (s *Service) stop() {
+// Stop is the beginning of Shutdown, which has to follow: when it returns the
+// service listens no more, and what is relayed goes on.
+func (s *Service) Stop() {
 	s.mu.Lock()
 	first := !s.draining
 	s.draining = true

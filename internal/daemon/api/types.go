@@ -37,6 +37,33 @@ type Info struct {
 	MayChange bool      `json:"mayChange"` // whether who asks may change things
 }
 
+// Service is a service, a forward or a proxy, with what it has done since it
+// was started: again, if its configuration has changed.
+type Service struct {
+	Kind    string `json:"kind"`             // "service", "forward", "socks5", "http-proxy"
+	Name    string `json:"name"`             // "echo", or as the configuration has it
+	Network string `json:"network"`          // "tcp" or "udp"
+	Side    string `json:"side"`             // where it listens: "host" or "stack"
+	Address string `json:"address"`          // and at what
+	Target  string `json:"target,omitempty"` // of a forward
+	// Retired is one that is in the configuration no more, or changed there, and
+	// takes nothing new; its connections go on.
+	Retired bool `json:"retired,omitempty"`
+
+	Opened  uint64            `json:"opened"`            // connections, or clients of a UDP forward
+	Active  int               `json:"active"`            // of these, now
+	Refused map[string]uint64 `json:"refused,omitempty"` // by cause: nothing was relayed
+	Ended   map[string]uint64 `json:"ended,omitempty"`   // by cause: those that were relayed
+	Denied  map[string]uint64 `json:"denied,omitempty"`  // by cause: requests of an HTTP proxy
+
+	BytesIn      uint64 `json:"bytesIn"`  // payload from clients
+	BytesOut     uint64 `json:"bytesOut"` // and to them
+	DatagramsIn  uint64 `json:"datagramsIn"`
+	DatagramsOut uint64 `json:"datagramsOut"`
+	Dropped      uint64 `json:"dropped"`      // datagrams
+	Associations int    `json:"associations"` // UDP ASSOCIATEs of SOCKS5, now
+}
+
 // Link is one NIC.
 type Link struct {
 	Name    string     `json:"name"`

@@ -102,7 +102,7 @@ func (c *conversation) open(ctx context.Context) (err error) {
 }
 
 func (c *conversation) dial(ctx context.Context) (net.Conn, error) {
-	d := socketapi.Dialer{Stack: c.n.s}
+	d := socketapi.Dialer{Stack: c.n.s, Resolver: c.n.resolver}
 	if c.q.Source != "" {
 		ap, err := netip.ParseAddrPort(c.q.Source)
 		if err != nil {
@@ -113,7 +113,8 @@ func (c *conversation) dial(ctx context.Context) (net.Conn, error) {
 			d.LocalAddr = net.UDPAddrFromAddrPort(ap)
 		}
 	}
-	return d.DialContext(ctx, c.q.Network, c.q.Address)
+	conn, err := d.DialContext(ctx, c.q.Network, c.q.Address)
+	return conn, lookupError(err)
 }
 
 // accept takes the first who connects.

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"tapstack/internal/daemon/api"
+	"tapstack/socketapi"
 	"tapstack/stack"
 	"tapstack/tap/capture"
 )
@@ -17,7 +18,8 @@ import (
 // Node is a stack, and the devices of it that can be captured. Its methods are
 // safe for concurrent use.
 type Node struct {
-	s *stack.Stack
+	s        *stack.Stack
+	resolver socketapi.Resolver // nil: no names
 
 	mu      sync.Mutex
 	devices []*capture.Device
@@ -25,6 +27,10 @@ type Node struct {
 
 // New makes a node of s, which stays the caller's.
 func New(s *stack.Stack) *Node { return &Node{s: s} }
+
+// SetResolver has names looked up by r. It must be called before the node is
+// used.
+func (n *Node) SetResolver(r socketapi.Resolver) { n.resolver = r }
 
 // AddDevice makes a device of the stack one that can be captured.
 func (n *Node) AddDevice(d *capture.Device) {

@@ -24,7 +24,7 @@ const (
 // been answered or given up. It begins with a call of each(nil): there is
 // nothing to refuse.
 func (n *Node) Ping(ctx context.Context, q *api.PingQuery, each func(*api.PingReply) error) error {
-	p, err := n.newPinger(q)
+	p, err := n.newPinger(ctx, q)
 	if err != nil {
 		return err
 	}
@@ -70,13 +70,12 @@ type echoReply struct {
 	err   error
 }
 
-func (n *Node) newPinger(q *api.PingQuery) (*pinger, error) {
+func (n *Node) newPinger(ctx context.Context, q *api.PingQuery) (*pinger, error) {
 	p := &pinger{q: *q, done: make(map[uint16]bool)}
 	var err error
-	if p.to, err = netip.ParseAddr(q.To); err != nil {
-		return nil, api.Errorf(http.StatusBadRequest, "parameter \"to\": %q is no address (this stack resolves no names)", q.To)
+	if p.to, err = n.address(ctx, "to", q.Network, q.To); err != nil {
+		return nil, err
 	}
-	p.to = p.to.Unmap()
 	if p.q.Interval == 0 {
 		p.q.Interval = time.Second
 	}
