@@ -54,6 +54,10 @@ func allowed(pid int) []group {
 					all(equal(0, unix.AF_NETLINK), equal(2, unix.NETLINK_ROUTE)),
 				),
 			}},
+		{why: "questions to open files, which change nothing: how much a socket has received; which interface a TAP's file is of",
+			conditional: []conditional{
+				when("ioctl", all(equal(1, unix.SIOCINQ)), all(equal(1, unix.TUNGETIFF)), all(equal(1, unix.SIOCGIFHWADDR))),
+			}},
 		{why: "files: the configuration again, static pages, captures, /proc/self for metrics. Which ones is for Landlock and the files' modes to say",
 			calls: []string{
 				"openat", "close", "fstat", "newfstatat", "fstatat", "statx", "lseek", "pread64", "pwrite64", "preadv", "pwritev",
