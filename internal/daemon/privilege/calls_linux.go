@@ -54,9 +54,14 @@ func allowed(pid int) []group {
 					all(equal(0, unix.AF_NETLINK), equal(2, unix.NETLINK_ROUTE)),
 				),
 			}},
-		{why: "questions to open files, which change nothing: how much a socket has received; which interface a TAP's file is of",
+		{why: "what open files are asked: how much a socket has received; which interface a TAP's file is of. And a TAP that stays is left without offloads",
 			conditional: []conditional{
-				when("ioctl", all(equal(1, unix.SIOCINQ)), all(equal(1, unix.TUNGETIFF)), all(equal(1, unix.SIOCGIFHWADDR))),
+				when("ioctl",
+					all(equal(1, unix.SIOCINQ)),
+					all(equal(1, unix.TUNGETIFF)),
+					all(equal(1, unix.SIOCGIFHWADDR)),
+					all(equal(1, unix.TUNSETOFFLOAD), equal(2, 0)),
+				),
 			}},
 		{why: "files: the configuration again, static pages, captures, /proc/self for metrics. Which ones is for Landlock and the files' modes to say",
 			calls: []string{
