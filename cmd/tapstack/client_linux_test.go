@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -61,10 +62,12 @@ func (p *process) wants(t *testing.T, status int, args string, texts ...string) 
 	return stdout
 }
 
-// TestCommands runs every client command against a daemon.
+// TestCommands runs every client command against a daemon, which has given up
+// its privileges.
 func TestCommands(t *testing.T) {
 	ns := needTAP(t)
 	p := start(t, ns, "-c", config(t, controlledConfig))
+	p.isDropped(t)
 	c := p.dial(t, "192.168.77.2:7")
 	ping(t, c)
 
@@ -123,9 +126,6 @@ func TestCommands(t *testing.T) {
 	p.wants(t, 0, "stop")
 	if err := p.Wait(); err != nil {
 		t.Errorf("%v, want status 0; stderr:\n%s", err, &p.stderr)
-	}
-	if _, err := os.Lstat(p.socket); !os.IsNotExist(err) {
-		t.Errorf("the socket is left: %v", err)
 	}
 	p.wants(t, 2, "ss", "no daemon answers at "+p.socket)
 }
@@ -198,6 +198,7 @@ func TestNC(t *testing.T) {
 func TestCaptureCommand(t *testing.T) {
 	ns := needTAP(t)
 	p := start(t, ns, "-c", config(t, controlledConfig))
+	p.isDropped(t)
 	file := filepath.Join(t.TempDir(), "f.pcapng")
 	for _, args := range [][]string{{"-w", file}, {}, {"--json"}} {
 		cmd := exec.CommandContext(within(t), program, append([]string{"capture", "--socket", p.socket, "-c", "4"}, append(args, "icmp", "and", "host", "192.168.77.1")...)...)
@@ -314,7 +315,7 @@ func TestKilled(t *testing.T) {
 	second := exec.CommandContext(within(t), program, "run", "-c", other, "--socket", first.socket)
 	var out []byte
 	err := ns.Do(func() (err error) { out, err = second.CombinedOutput(); return err })
-	if err == nil || second.ProcessState.ExitCode() != 2 || !strings.Contains(string(out), "another process listens there") {
+	if err == nil || second.ProcessState.ExitCode() != 2 || !strings.Contains(string(out), "another one is running, process ") {
 		t.Errorf("beside a daemon that runs: %v\n%s", err, out)
 	}
 	if got := interfaces(t, ns); got != "lo tap0" {
@@ -330,6 +331,13 @@ func TestKilled(t *testing.T) {
 	third := start(t, ns, "-c", file, "--socket", first.socket)
 	third.socket = first.socket
 	third.wants(t, 0, "ss -ta", "LISTEN")
+	if err := third.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = third.Wait()
+	if want := fmt.Sprintf("taking over from a daemon that was killed\" pid=%d", first.Process.Pid); !strings.Contains(third.stderr.String(), want) {
+		t.Errorf("no %s in\n%s", want, &third.stderr)
+	}
 }
 
 // TestWrongUser: others look if they may, and change nothing.

@@ -149,10 +149,11 @@ func runDaemon(ctx context.Context, cfg *daemon.Config, stdout, stderr io.Writer
 		return &daemon.ConfigError{Err: err}
 	}
 	defer manager.Close()
+	file, isFile := stderr.(*os.File)
 	log, limiter, err := life.NewLog(stderr, life.LogConfig{
 		Format: cfg.Log.Format,
 		Level:  slog.LevelDebug, // the daemon's own level decides
-		NoTime: os.Getenv("JOURNAL_STREAM") != "",
+		NoTime: isFile && life.ToJournal(file, os.Getenv),
 	})
 	if err != nil {
 		return &daemon.ConfigError{Err: err}

@@ -24,7 +24,7 @@ import (
 )
 
 // needTAP is a namespace in which a TAP can be made.
-func needTAP(t *testing.T) *netns.NS {
+func needTAP(t testing.TB) *netns.NS {
 	t.Helper()
 	ns := netnstest.Need(t)
 	var dev tap.Device
@@ -61,14 +61,33 @@ func within(t testing.TB) context.Context {
 	return ctx
 }
 
-// config writes a file.
-func config(t *testing.T, text string) string {
+// config writes a file that everybody may read: the daemon, too, when it is
+// somebody else.
+func config(t testing.TB, text string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "tapstack.toml")
+	path := filepath.Join(openDir(t), "tapstack.toml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Chmod(path, 0o644); err != nil {
+		t.Fatal(err)
+	}
 	return path
+}
+
+// openDir is a directory that everybody may look into, with a path that is
+// short enough for a socket.
+func openDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "tapstack")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 const good = "[nic.tap0]\naddress = ['192.168.77.2/24']\n"
@@ -140,38 +159,46 @@ type process struct {
 }
 
 // start runs the program with the given flags until it says that it is up.
-func start(t *testing.T, ns *netns.NS, args ...string) *process {
+func start(t testing.TB, ns *netns.NS, args ...string) *process {
 	t.Helper()
-	// A socket of its own: tests of other checkouts may run beside this one.
-	dir, err := os.MkdirTemp("", "tapstack")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	socket := filepath.Join(dir, "s")
-	args = append([]string{"run", "--socket", socket}, args...)
-	p := &process{Cmd: exec.CommandContext(within(t), program, args...), ns: ns, socket: socket}
+	p := prepare(t, ns, args...)
+	p.begin(t)
+	return p
+}
+
+// prepare makes the command. Its socket is one of its own: tests of other
+// checkouts may run beside this one.
+func prepare(t testing.TB, ns *netns.NS, args ...string) *process {
+	t.Helper()
+	p := &process{ns: ns, socket: filepath.Join(openDir(t), "s")}
+	p.Cmd = exec.CommandContext(within(t), program, append([]string{"run", "--socket", p.socket}, args...)...)
 	p.Stderr = &p.stderr
+	return p
+}
+
+// begin starts it and waits until it is up.
+func (p *process) begin(t testing.TB) {
+	t.Helper()
 	stdout, err := p.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := ns.Do(p.Start); err != nil {
+	if err := p.ns.Do(p.Start); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = p.Process.Kill(); _ = p.Wait() })
 	for r := bufio.NewReader(stdout); !strings.Contains(p.text, "\n  ping "); {
 		line, err := r.ReadString('\n')
 		if err != nil {
+			_ = p.Wait()
 			t.Fatalf("it ended: %v\n%s%s", err, p.text, &p.stderr)
 		}
 		p.text += line
 	}
 	go func() { _, _ = io.Copy(io.Discard, stdout) }()
-	return p
 }
 
-func (p *process) dial(t *testing.T, address string) net.Conn {
+func (p *process) dial(t testing.TB, address string) net.Conn {
 	t.Helper()
 	c, err := p.ns.DialContext(within(t), "tcp", address)
 	if err != nil {
@@ -185,7 +212,7 @@ func (p *process) dial(t *testing.T, address string) net.Conn {
 }
 
 // ping sends and receives a few bytes, so that the connection is served.
-func ping(t *testing.T, c net.Conn) {
+func ping(t testing.TB, c net.Conn) {
 	t.Helper()
 	if _, err := c.Write([]byte("ping")); err != nil {
 		t.Fatal(err)
@@ -193,6 +220,14 @@ func ping(t *testing.T, c net.Conn) {
 	if _, err := io.ReadFull(c, make([]byte, 4)); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// echoes has a connection served, and ends it.
+func (p *process) echoes(t testing.TB, address string) {
+	t.Helper()
+	c := p.dial(t, address)
+	defer c.Close()
+	ping(t, c)
 }
 
 // TestSIGTERM: every connection gets EOF and not a reset, the status is 0, and
@@ -259,8 +294,8 @@ func TestSecondSignal(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = p.Wait()
-	if got, want := p.ProcessState.ExitCode(), 128+int(syscall.SIGTERM); got != want {
-		t.Errorf("status %d, want %d", got, want)
+	if st, ok := p.ProcessState.Sys().(syscall.WaitStatus); !ok || st.Signal() != syscall.SIGTERM {
+		t.Errorf("%v, want to be ended by SIGTERM", p.ProcessState)
 	}
 	if got := interfaces(t, ns); got != "lo" {
 		t.Errorf("interfaces left: %s", got)
@@ -285,7 +320,8 @@ func TestDeviceDeleted(t *testing.T) {
 	if got := p.ProcessState.ExitCode(); got != 1 {
 		t.Errorf("status %d, want 1", got)
 	}
-	if got := p.stderr.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "interface is gone") {
-		t.Errorf("stderr:\n%s", got)
+	_, last, _ := strings.Cut("\n"+p.stderr.String(), "\ntapstack: ")
+	if strings.Count(last, "\n") != 1 || !strings.Contains(last, "interface is gone") {
+		t.Errorf("stderr:\n%s", &p.stderr)
 	}
 }

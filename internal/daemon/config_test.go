@@ -69,6 +69,9 @@ func TestExampleFile(t *testing.T) {
 			FinWait2:          60 * time.Second, MinRTO: 200 * time.Millisecond, MaxRTO: 120 * time.Second,
 		},
 		Control: ControlConfig{Path: DefaultSocket, Mode: 0o666, GID: 0, Others: true},
+		Process: ProcessConfig{Drain: 5 * time.Second},
+		Log:     LogConfig{Format: "text"},
+		Metrics: MetricsConfig{Listen: netip.MustParseAddrPort("127.0.0.1:9477")},
 		File:    "../../testdata/tapstack.toml",
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -123,6 +126,7 @@ func TestFlagsSayTheSameAsAFile(t *testing.T) {
 	want.TCP, want.Control, want.File, want.Services.Accounting = stack.TCPConfig{}, ControlConfig{}, "", false
 	want.Forwards, want.Names, want.SOCKS5 = nil, names.Config{}, ProxyConfig{Listen: "127.0.0.1:1080"}
 	want.HTTPProxy.Users = nil
+	want.Process, want.Log, want.Metrics = ProcessConfig{}, LogConfig{}, MetricsConfig{}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("flags %+v\nfile  %+v", got, want)
 	}

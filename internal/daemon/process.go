@@ -126,14 +126,14 @@ func (h *instance) limits() privilege.Config {
 // A link leads to a file that its owner replaces: the directory is given then.
 func resolverFiles() (out []string) {
 	for _, path := range []string{"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf"} {
-		real, err := filepath.EvalSymlinks(path)
+		file, err := filepath.EvalSymlinks(path)
 		if err != nil {
 			continue // not there: package net has defaults
 		}
-		if filepath.Dir(real) != "/etc" {
-			real = filepath.Dir(real)
+		if dir := filepath.Dir(file); dir != "/etc" {
+			file = dir
 		}
-		out = append(out, real)
+		out = append(out, file)
 	}
 	return out
 }

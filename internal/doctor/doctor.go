@@ -67,7 +67,7 @@ func examine(f *facts) *Report {
 	}
 	r := &Report{}
 	for _, judge := range []func(*facts) []Finding{
-		judgeUser, judgeDevice, judgeOffloads, judgeMachine, judgeSysctls, judgeTAPs,
+		judgeUser, judgeDevice, judgeOffloads, judgePrivileges, judgeMachine, judgeSysctls, judgeTAPs,
 	} {
 		r.Findings = append(r.Findings, judge(f)...)
 	}

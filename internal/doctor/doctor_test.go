@@ -22,6 +22,8 @@ func healthy() *facts {
 		private: &private{Tries: []try{{Name: defaultTry, Got: true, Is: "offload: csum tso4 tso6 uso ecn"}}},
 		machine: machineFacts{release: "6.12.1", cpus: 2, online: 2, maxProcs: 2},
 		sysctls: settings(nil),
+
+		privileges: privilegeFacts{landlockABI: 7, become: "tapstack", root: true},
 	}
 	for _, o := range offloads {
 		f.private.Tries = append(f.private.Tries, try{Name: o.name, Got: true})
@@ -60,6 +62,8 @@ func ordinary(f *facts) {
 	f.user = userFacts{uid: 1000, gid: 1000, name: "ann"}
 	f.tun.asked = syscall.EPERM
 	f.private.Foreign = true
+	f.privileges.root, f.privileges.become = false, ""
+	f.privileges.whyNot = errors.New("not started as root")
 }
 
 // refused makes f one without a private namespace.

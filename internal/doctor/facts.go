@@ -10,6 +10,9 @@ type facts struct {
 	private *private
 	machine machineFacts
 	sysctls fs.FS // /proc/sys
+
+	privileges privilegeFacts
+
 	taps    []tapFacts
 	tapsErr error
 }

@@ -12,6 +12,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"tapstack/internal/daemon/privilege"
 )
 
 // gather asks the system.
@@ -23,6 +25,8 @@ func gather(ctx context.Context, cfg Config) *facts {
 		machine: lookAtMachine(),
 		sysctls: os.DirFS("/proc/sys"),
 		private: lookPrivately(ctx, cfg),
+
+		privileges: lookAtPrivileges(),
 	}
 	f.taps, f.tapsErr = lookAtTAPs()
 	return f
@@ -75,6 +79,15 @@ func askTUN(fd int) error {
 		return errno
 	}
 	return nil
+}
+
+// lookAtPrivileges asks what can be given up, and gives up nothing.
+func lookAtPrivileges() privilegeFacts {
+	probe := privilege.Look()
+	p := privilegeFacts{landlockABI: probe.LandlockABI, landlock: probe.Landlock, seccomp: probe.Seccomp, root: os.Geteuid() == 0}
+	_, p.noNewPrivs = unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)
+	p.become, p.whyNot = privilege.Unprivileged()
+	return p
 }
 
 func lookAtMachine() machineFacts {
