@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -106,19 +107,33 @@ func echo(t *testing.T, ns *netns.NS) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
+	var mu sync.Mutex // guards conns
+	var conns []net.Conn
+	var work sync.WaitGroup
+	t.Cleanup(func() {
+		l.Close()
+		mu.Lock()
+		for _, c := range conns {
+			c.Close()
+		}
+		mu.Unlock()
+		work.Wait()
+	})
+	work.Go(func() {
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
-			go func() {
+			mu.Lock()
+			conns = append(conns, c)
+			mu.Unlock()
+			work.Go(func() {
 				_, _ = io.Copy(struct{ io.Writer }{c}, struct{ io.Reader }{c})
 				c.Close()
-			}()
+			})
 		}
-	}()
+	})
 	for _, at := range []string{"192.168.77.1:9000", "127.0.0.1:9000"} {
 		answer(t, ns, at, func(p []byte) []byte { return p })
 	}
@@ -209,7 +224,7 @@ func (w *world) tool(t *testing.T, stdin io.Reader, name string, args ...string)
 // that has dropped its privileges.
 func TestProxyPrograms(t *testing.T) {
 	w := newWorld(t)
-	for _, text := range []string{"forward.in", "127.0.0.1:8080 -> target:9000", "in the stack -> 127.0.0.1:9000", "curl --proxy socks5h://127.0.0.1:1080 http://192.168.77.1/", "curl --proxy http://127.0.0.1:3128"} {
+	for _, text := range []string{"forward.in", "127.0.0.1:8080 -> target:9000", "in the stack -> 127.0.0.1:9000", "socks5"} {
 		if !strings.Contains(w.text, text) {
 			t.Errorf("it does not say %q:\n%s", text, w.text)
 		}

@@ -446,4 +446,3 @@ func TestShutdownWithProxies(t *testing.T) {
 		conn.Close()
 	}
 }
-

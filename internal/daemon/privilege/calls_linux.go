@@ -53,6 +53,8 @@ func allowed(pid int) []group {
 					all(equal(0, unix.AF_UNIX)),
 					all(equal(0, unix.AF_NETLINK), equal(2, unix.NETLINK_ROUTE)),
 				),
+				// How much a connection that is forwarded has received.
+				when("ioctl", all(equal(1, unix.SIOCINQ))),
 			}},
 		{why: "files: the configuration again, static pages, captures, /proc/self for metrics. Which ones is for Landlock and the files' modes to say",
 			calls: []string{
