@@ -39,8 +39,8 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: go ## build bin/tapstack
-	go build -o bin/tapstack ./cmd/tapstack
+build: go ## build bin/tapstack, static: it needs no library and opens none
+	CGO_ENABLED=0 go build -o bin/tapstack ./cmd/tapstack
 
 .PHONY: demo
 demo: build ## watch the stack and the kernel talk; touches nothing outside its namespace

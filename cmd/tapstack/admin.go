@@ -47,7 +47,7 @@ func checkCommand() *cobra.Command {
 			return err
 		}
 		if err == nil {
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: good: %d NICs\n", file, len(cfg.NICs))
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: good: %s\n", file, cfg.Summary())
 		}
 		return err
 	}
@@ -105,6 +105,22 @@ settings by Linux's sysctl names, for sockets made from now on.`,
 	asJSON, socket := jsonFlag(cmd), socketFlag(cmd)
 	cmd.RunE = asking(socket, func(ctx context.Context, c *client.Client, args []string) error {
 		return cli.Set(ctx, c, args, asJSON(), cmd.OutOrStdout())
+	})
+	return cmd
+}
+
+func servicesCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "services",
+		Short: "List services, forwards and proxies, and what they have done",
+		Long: `List services, forwards and proxies: where each listens, how many connections it
+has open and has had, and bytes from clients and to them. One that is retired is
+in the configuration no more, or changed there: its connections go on.`,
+		Args: cobra.NoArgs,
+	}
+	asJSON, socket := jsonFlag(cmd), socketFlag(cmd)
+	cmd.RunE = asking(socket, func(ctx context.Context, c *client.Client, _ []string) error {
+		return cli.Services(ctx, c, asJSON(), cmd.OutOrStdout())
 	})
 	return cmd
 }

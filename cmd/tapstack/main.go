@@ -44,7 +44,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		CompletionOptions: cobra.CompletionOptions{}, // bash, zsh, fish
 	}
 	root.AddCommand(
-		runCommand(), checkCommand(), reloadCommand(), stopCommand(), setCommand(), eventsCommand(),
+		runCommand(), checkCommand(), reloadCommand(), stopCommand(), setCommand(), eventsCommand(), servicesCommand(),
 		ssCommand(), ipCommand(), pingCommand(), ncCommand(), nstatCommand(), captureCommand(),
 		demoCommand(), doctorCommand(), drillCommand(), versionCommand(),
 	)

@@ -66,7 +66,11 @@ has the file read again.`,
 	fl.StringVar(&f.Services.Echo, "echo", "", "where to echo TCP and UDP, such as `:7`")
 	fl.StringVar(&f.Services.Discard, "discard", "", "where to read and forget, such as `:9`")
 	fl.StringVar(&f.Services.Chargen, "chargen", "", "where to write until the peer closes, such as `:19`")
+	fl.StringVar(&f.Services.Daytime, "daytime", "", "where to tell the time over TCP and UDP, such as `:13`")
 	fl.StringVar(&f.Services.HTTP, "http", "", "where to serve a status page, such as `:80`")
+	fl.StringVar(&f.Services.Root, "http-root", "", "a `directory` whose files --http serves, too")
+	fl.StringVar(&f.SOCKS5, "socks5", "", "where on this machine to be a SOCKS 5 proxy into the stack's network, such as `127.0.0.1:1080`")
+	fl.StringVar(&f.HTTPProxy, "http-proxy", "", "where on this machine to be an HTTP proxy into it, such as `127.0.0.1:3128`")
 	fl.StringVar(&socket, "socket", "", "where to be controlled: a `path` for the control socket, in place of the file's")
 	over.add(cmd)
 	return cmd
@@ -145,10 +149,11 @@ func runDaemon(ctx context.Context, cfg *daemon.Config, stdout, stderr io.Writer
 		return &daemon.ConfigError{Err: err}
 	}
 	defer manager.Close()
+	file, isFile := stderr.(*os.File)
 	log, limiter, err := life.NewLog(stderr, life.LogConfig{
 		Format: cfg.Log.Format,
 		Level:  slog.LevelDebug, // the daemon's own level decides
-		NoTime: os.Getenv("JOURNAL_STREAM") != "",
+		NoTime: isFile && life.ToJournal(file, os.Getenv),
 	})
 	if err != nil {
 		return &daemon.ConfigError{Err: err}

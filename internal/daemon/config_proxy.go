@@ -324,3 +324,21 @@ func (d *commonDraft) time(key, text string) (time.Duration, error) {
 	}
 	return t, nil
 }
+
+// Summary is what a configuration has, in a few words.
+func (c *Config) Summary() string {
+	services := 0
+	for _, s := range c.Services.each() {
+		if *s.addr != "" {
+			services++
+		}
+	}
+	return fmt.Sprintf("%s, %s, %s and proxies", count(len(c.NICs), "NIC"), count(services, "service"), count(len(c.proxies()), "forward"))
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

@@ -239,6 +239,11 @@ func TestReadyText(t *testing.T) {
 		{"echo", &net.TCPAddr{IP: net.IPv6unspecified, Port: 7}},
 		{"echo", &net.UDPAddr{IP: net.IPv6unspecified, Port: 7}},
 		{"http", &net.TCPAddr{IP: net.ParseIP("fd00:77::2"), Port: 80}},
+	}, Proxies: []ProxyAddr{
+		{Section: "forward.web", Addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080}, Target: "web.example:80"},
+		{Section: "forward.ssh", Stack: true, Addr: &net.TCPAddr{IP: net.IPv6unspecified, Port: 22}, Target: "127.0.0.1:22"},
+		{Section: "socks5", Addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1080}},
+		{Section: "http-proxy", Addr: &net.TCPAddr{IP: net.IPv6unspecified, Port: 3128}},
 	}}
 	var b strings.Builder
 	if err := r.Print(&b); err != nil {
@@ -255,11 +260,18 @@ services
   echo  tcp [::]:7
   echo  udp [::]:7
   http  tcp [fd00:77::2]:80
+forwards and proxies
+  forward.web  tcp 127.0.0.1:8080 -> web.example:80
+  forward.ssh  tcp [::]:22 in the stack -> 127.0.0.1:22
+  socks5       tcp 127.0.0.1:1080
+  http-proxy   tcp [::]:3128
 
 try
   ping 192.168.77.2
   nc 192.168.77.2 7  # echo
   curl http://[fd00:77::2]/
+  curl --proxy socks5h://127.0.0.1:1080 http://192.168.77.1/
+  curl --proxy http://127.0.0.1:3128 http://192.168.77.1/
 `
 	if got := b.String(); got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)

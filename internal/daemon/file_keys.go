@@ -17,7 +17,6 @@ var (
 	httpKeys       = append([]string{"users", "open"}, commonKeys...)
 	socksKeys      = append([]string{"proxy-protocol", "max-clients"}, httpKeys...)
 	dnsKeys        = []string{"servers"}
-	logKeys        = []string{"level", "format"}
 	controlKeys    = []string{"path", "mode", "group", "readonly-for-others"}
 )
 

@@ -48,12 +48,21 @@ func (f *tomlFile) proxyDraft(section string) (*proxyDraft, error) {
 		return nil, err
 	}
 	p := &proxyDraft{section: section}
+	const wantUsers = "a table of passwords in quotes, such as { ann = \"secret\" }"
 	values := p.values(f.whereIn(section))
-	return p, f.values(t, p.where, append(values,
+	err = f.values(t, p.where, append(values,
 		value{"listen", &p.listen, "a string, such as \"127.0.0.1:1080\""},
-		value{"users", &p.users, "a table of passwords in quotes, such as { ann = \"secret\" }"},
+		value{"users", &p.users, wantUsers},
 		value{"open", &p.open, wantBool},
 	))
+	if err != nil {
+		return nil, err
+	}
+	// toml leaves the map nil, without an error, if it finds no table.
+	if _, ok := t["users"]; ok && p.users == nil {
+		return nil, configErrorf(p.where("users"), "users: want %s", wantUsers)
+	}
+	return p, nil
 }
 
 // values are what the sections of forwards and proxies have in common. where

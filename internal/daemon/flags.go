@@ -1,6 +1,6 @@
 package daemon
 
-// Flags is a configuration from a command line: one NIC, and the services.
+// Flags is a configuration from a command line: one NIC, services and proxies.
 // The names of its settings in errors are those of the flags of tapstack run.
 type Flags struct {
 	NIC                   string
@@ -10,6 +10,7 @@ type Flags struct {
 	Queues                int
 	Spin                  string // "100us", "never"; "" is the default
 	Services              ServicesConfig
+	SOCKS5, HTTPProxy     string // where to listen on the host, a loopback address
 }
 
 // Config checks the flags. Every error is a *ConfigError.
@@ -38,7 +39,20 @@ func (f *Flags) Config() (*Config, error) {
 			d.services = append(d.services, serviceDraft{s.name, *s.addr, "--" + s.name})
 		}
 	}
+	d.web = webDraft{f.Services.Root, "--http-root"}
+	d.socks5 = proxyFlag(sectionSOCKS5, f.SOCKS5)
+	d.httpProxy = proxyFlag(sectionHTTPProxy, f.HTTPProxy)
 	return d.config()
+}
+
+// proxyFlag is a proxy that listens where a flag says; nil for none.
+func proxyFlag(section, listen string) *proxyDraft {
+	if listen == "" {
+		return nil
+	}
+	p := &proxyDraft{section: section, listen: listen}
+	p.where = func(string) string { return "--" + section }
+	return p
 }
 
 // flagOf is the flag of a NIC's key.

@@ -139,15 +139,15 @@ func (p *ports) sweep() {
 	p.sweepLocked()
 }
 
-func (p *ports) sweepLocked() (any bool) {
+func (p *ports) sweepLocked() (some bool) {
 	for key, one := range p.open {
 		if !one.used {
 			_ = one.socket.Close() // fails only if the network has ended
 			delete(p.open, key)
-			any = true
+			some = true
 		}
 	}
-	return any
+	return some
 }
 
 // lease is the use of a port by one service.

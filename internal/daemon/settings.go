@@ -154,7 +154,7 @@ func parseDrain(text string) (time.Duration, error) {
 // parseLoopback reads an address on which nobody from outside can connect.
 func parseLoopback(text string) (netip.AddrPort, error) {
 	ap, err := netip.ParseAddrPort(text)
-	if err != nil || !ap.Addr().IsLoopback() || ap.Addr().Is4In6() {
+	if a := ap.Addr(); err != nil || !a.IsLoopback() || a.Is4In6() || a.Zone() != "" {
 		return netip.AddrPort{}, fmt.Errorf("%q: write a loopback address with a port, such as \"127.0.0.1:9477\"", text)
 	}
 	return ap, nil

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"time"
 )
 
@@ -70,4 +71,13 @@ func ParseLevel(text string) (slog.Level, error) {
 		return 0, fmt.Errorf("log level %q: choose debug, info, warn or error", text)
 	}
 	return l, nil
+}
+
+// ToJournal reports whether f leads to the systemd journal, which stamps the
+// time itself: JOURNAL_STREAM names its device and inode (systemd.exec(5)). The
+// variable alone says nothing: children inherit it whose output goes elsewhere.
+func ToJournal(f *os.File, getenv func(string) string) bool {
+	name := getenv("JOURNAL_STREAM")
+	info, err := f.Stat()
+	return name != "" && err == nil && streamOf(info) == name
 }

@@ -112,6 +112,7 @@ func zone(q *dnsmessage.Message, over string) [][]byte {
 		addrs = []dnsmessage.Resource{alias, v4}
 	case dnsmessage.TypeAAAA:
 		addrs = []dnsmessage.Resource{alias, v6}
+	default:
 	}
 	rcode := func(c dnsmessage.RCode) func(*dnsmessage.Message) {
 		return func(m *dnsmessage.Message) { m.RCode = c }
