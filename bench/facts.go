@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -54,8 +55,13 @@ func processCPU() float64 {
 	return (time.Duration(u.Utime.Nano()) + time.Duration(u.Stime.Nano())).Seconds()
 }
 
-// residentBytes is the process's Rss as smaps counts it.
-func residentBytes() (float64, error) { return kiloBytes("/proc/self/smaps_rollup", "Rss:") }
+// residentBytes is this process's Rss as smaps counts it.
+func residentBytes() (float64, error) { return residentBytesOf("self") }
+
+// residentBytesOf is another's, by its number.
+func residentBytesOf(process string) (float64, error) {
+	return kiloBytes(filepath.Join("/proc", process, "smaps_rollup"), "Rss:")
+}
 
 // slabBytes is all memory of the kernel's object caches: sockets and what
 // belongs to them, but of the whole machine.

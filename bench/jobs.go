@@ -16,7 +16,9 @@ type job struct {
 	// seldom measures it in every other round: what needs long or is not the
 	// headline.
 	seldom bool
-	run    func(context.Context, *pair, config) ([]float64, error) // one number for each metric
+	// on has the targets that it can be measured on.
+	on  []string
+	run func(context.Context, *pair, config) ([]float64, error) // one number for each metric
 }
 
 // The headline is measured with the plainest congestion control on both sides:
@@ -51,13 +53,42 @@ func headlineJobs() []job {
 	}
 }
 
-// allJobs adds the main workloads under other conditions, some of which are
+// relayJobs go through a relay to a host behind the link.
+func relayJobs() []job {
+	forwards := []string{"tapstack", "kernel", "plain", slirpName}
+	through := func(what string, on []string, m metric, run func(context.Context, *pair, config, string) ([]float64, error)) job {
+		c := headline
+		c.through = what
+		return job{metrics: []metric{m}, under: c, on: on, run: func(ctx context.Context, p *pair, cfg config) ([]float64, error) {
+			return run(ctx, p, cfg, what)
+		}}
+	}
+	memory := through(throughForward, []string{"tapstack", "kernel", slirpName}, forwardMemory, relayMemory)
+	memory.seldom = true
+	noSpin := through(throughForward, []string{"tapstack"}, forwardRTT, relayRoundTrip)
+	noSpin.under.suffix, noSpin.under.noSpin, noSpin.seldom = "_nospin", true, true
+	ours := []string{"tapstack"}
+	return []job{
+		through(throughForward, forwards, forwardRx, relayIn),
+		through(throughForward, forwards, forwardTx, relayOut),
+		through(throughSOCKS5, ours, socks5Rx, relayIn),
+		through(throughSOCKS5, ours, socks5Tx, relayOut),
+		through(throughHTTP, ours, connectRx, relayIn),
+		through(throughHTTP, ours, connectTx, relayOut),
+		through(throughForward, forwards, forwardRTT, relayRoundTrip),
+		memory,
+		noSpin,
+	}
+}
+
+// allJobs adds what goes through a relay, and the main workloads under other conditions, some of which are
 // other congestion controls.
 func allJobs(congestions []string) []job {
 	jobs := headlineJobs()
 	for i := range jobs {
 		jobs[i].under = headline
 	}
+	jobs = append(jobs, relayJobs()...)
 	again := func(c condition, names ...string) {
 		for _, j := range headlineJobs() {
 			if slices.Contains(names, j.metrics[0].name) {

@@ -19,6 +19,13 @@ type order struct {
 	// Sockets says how tapstack's are used, "" as everybody does.
 	Sockets string `json:",omitempty"`
 
+	// Through is the kind of service that the peer goes through to get to the
+	// far host, at To, "" where it connects to the system under test; the service
+	// takes connections at Via. Addresses have ports, but To of "open far".
+	Through string `json:",omitempty"`
+	Via     string `json:",omitempty"`
+	To      string `json:",omitempty"`
+
 	// Warm is how long the load runs before it counts, Span how long it counts.
 	Warm, Span time.Duration
 

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"time"
 
 	"tapstack/internal/netns"
@@ -18,11 +19,16 @@ type condition struct {
 	own        string // tapstack's; "" is its default
 	noSpin     bool   // tapstack's reader sleeps at once
 	sockets    string // how tapstack's are used: measures tapstack alone
+	through    string // what the peer goes through to the far host
 }
 
-// pair is a peer and a system under test, connected.
+// pair is a peer and a system under test, connected, or with the far host that
+// the peer reaches through the system under test.
 type pair struct {
-	peer, sut *process
+	peer, sut *process // where there is a relay sut is the far host
+	relay     *process
+	slirp     *slirp // if that is the relay
+	far       netip.Addr
 	about     string // of the network
 	spaces    []*netns.NS
 }
@@ -30,6 +36,9 @@ type pair struct {
 // newPair makes fresh namespaces and processes. Whatever an earlier
 // measurement left behind (TIME-WAIT, route metrics, a grown heap) is gone.
 func newPair(ctx context.Context, target string, c condition, cores [2]int, verbose bool) (_ *pair, err error) {
+	if c.through != "" {
+		return newRelayed(ctx, target, c, cores, verbose)
+	}
 	p := &pair{}
 	defer func() {
 		if err != nil {
@@ -82,10 +91,13 @@ func (p *pair) space(congestion string) (*netns.NS, error) {
 }
 
 func (p *pair) close() {
-	for _, proc := range []*process{p.peer, p.sut} {
+	for _, proc := range []*process{p.peer, p.relay, p.sut} {
 		if proc != nil {
 			proc.kill()
 		}
+	}
+	if p.slirp != nil {
+		p.slirp.kill()
 	}
 	for _, ns := range p.spaces {
 		_ = ns.Close()

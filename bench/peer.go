@@ -38,15 +38,17 @@ func (p *peer) do(o order) (answer, error) {
 	case "receive datagrams":
 		return drainDatagrams(o)
 	case "connect":
-		return answer{}, p.connect(o.N)
+		return answer{}, p.connect(o)
 	}
 	return answer{}, fmt.Errorf("no order %q", o.Op)
 }
 
-func dial(port int, v6 bool) (net.Conn, error) {
+func dial(port int, v6 bool) (net.Conn, error) { return dialAddr(sutAddr(port, v6).String()) }
+
+func dialAddr(address string) (net.Conn, error) {
 	d := net.Dialer{Timeout: patience / 3}
 	d.SetMultipathTCP(false)
-	return d.Dial("tcp", sutAddr(port, v6).String())
+	return d.Dial("tcp", address)
 }
 
 // bulk moves bytes over N flows as fast as they go.
@@ -54,7 +56,7 @@ func bulk(o order, port int, move func(net.Conn, []byte) (int, error)) (answer, 
 	var moved atomic.Int64
 	var flows []func(context.Context) error
 	for range o.N {
-		c, err := dial(port, o.V6)
+		c, err := reach(o, port)
 		if err != nil {
 			return answer{}, err
 		}
@@ -75,7 +77,7 @@ func bulk(o order, port int, move func(net.Conn, []byte) (int, error)) (answer, 
 
 // ping sends a message, waits for its echo, and again.
 func ping(o order) (answer, error) {
-	c, err := dial(echoPort, o.V6)
+	c, err := reach(o, echoPort)
 	if err != nil {
 		return answer{}, err
 	}
@@ -103,8 +105,9 @@ func ping(o order) (answer, error) {
 	return answer{Count: float64(len(trips)), Seconds: o.Span.Seconds(), P50: us(50), P99: us(99)}, nil
 }
 
-// connect opens n connections and keeps them.
-func (p *peer) connect(n int) error {
+// connect opens o.N connections and keeps them. Those that go through something
+// are used: a message to the far host and back.
+func (p *peer) connect(o order) error {
 	const parallel = 16
 	var (
 		mu    sync.Mutex
@@ -114,8 +117,11 @@ func (p *peer) connect(n int) error {
 	)
 	for range parallel {
 		wg.Go(func() {
-			for next.Add(1) <= int64(n) {
-				c, err := dial(holdPort, false)
+			for next.Add(1) <= int64(o.N) {
+				c, err := reach(o, holdPort)
+				if err == nil && o.Through != "" {
+					err = exchange(c)
+				}
 				mu.Lock()
 				if err == nil {
 					p.kept = append(p.kept, c)
@@ -132,4 +138,14 @@ func (p *peer) connect(n int) error {
 	}
 	wg.Wait()
 	return first
+}
+
+// exchange sends a message to an echo and waits for it.
+func exchange(c net.Conn) error {
+	var buf [pingSize]byte
+	if _, err := c.Write(buf[:]); err != nil {
+		return err
+	}
+	_, err := io.ReadFull(c, buf[:])
+	return err
 }

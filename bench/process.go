@@ -44,7 +44,6 @@ func startProcess(ns *netns.NS, role string, cpu int, verbose bool) (*process, e
 	if verbose {
 		p.cmd.Stderr = io.MultiWriter(&p.said, os.Stderr)
 	}
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	in, err := p.cmd.StdinPipe()
 	if err != nil {
 		return nil, err
@@ -56,34 +55,41 @@ func startProcess(ns *netns.NS, role string, cpu int, verbose bool) (*process, e
 	}
 	p.in, p.out, p.cmd.Stdout = in, json.NewDecoder(out), outW
 
+	err = launch(ns, p.cmd, cpu, p.done, func() { _ = out.Close() })
+	_ = outW.Close() // so that out ends with the process
+	if err != nil {
+		_ = in.Close()
+		return nil, fmt.Errorf("start the %s: %w", role, err)
+	}
+	return p, nil
+}
+
+// launch starts cmd in ns, on one core or anywhere (cpu < 0). When it has ended
+// atEnd is called and done closed, also if it has not begun.
+func launch(ns *netns.NS, cmd *exec.Cmd, cpu int, done chan<- struct{}, atEnd func()) error {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	started := make(chan error, 1)
 	go func() {
-		defer close(p.done)
-		defer out.Close()
+		defer close(done)
+		defer atEnd()
 		// Pdeathsig goes off when the thread that started the process ends,
 		// so the thread stays to wait for it.
 		err := ns.Do(func() error {
-			defer outW.Close()
 			if err := pin(cpu); err != nil {
 				return err
 			}
-			if err := p.cmd.Start(); err != nil {
+			if err := cmd.Start(); err != nil {
 				return err
 			}
-			_ = outW.Close() // so that out ends with the process
 			started <- nil
-			_ = p.cmd.Wait() // how it ended is in ProcessState
+			_ = cmd.Wait() // how it ended is in ProcessState
 			return nil
 		})
 		if err != nil {
-			started <- fmt.Errorf("start the %s: %w", role, err)
+			started <- err
 		}
 	}()
-	if err := <-started; err != nil {
-		_ = in.Close()
-		return nil, err
-	}
-	return p, nil
+	return <-started
 }
 
 // pin binds the calling thread, and what it starts, to one core.

@@ -23,8 +23,16 @@ type report struct {
 // fact is a line about the machine or the run.
 type fact struct{ name, text string }
 
-// result is one workload on all targets. The three numbers are medians of
-// Runs; nil says that there is none: what failed is listed.
+// section is a part of the report, "" for the headline.
+type section string
+
+const (
+	relayed   section = "Through forwards and proxies"
+	otherwise section = "Under other conditions"
+)
+
+// result is one workload on all targets. The numbers are medians of Runs; nil
+// says that there is none: what failed is listed.
 type result struct {
 	Workload string               `json:"workload"`
 	Unit     string               `json:"unit"`
@@ -32,10 +40,12 @@ type result struct {
 	Tapstack *float64             `json:"tapstack"`
 	Kernel   *float64             `json:"kernel"`
 	Plain    *float64             `json:"plain"`
-	Runs     map[string][]float64 `json:"runs"` // by target, in order
+	Slirp    *float64             `json:"slirp4netns,omitempty"` // of relayed alone
+	Runs     map[string][]float64 `json:"runs"`                  // by target, in order
 
-	title string // for people
-	extra bool   // beside the headline
+	title   string // for people
+	section section
+	beside  string // the workload without a relay
 }
 
 // add records one measurement of a workload that the run asked for.
@@ -54,6 +64,8 @@ func (r *report) add(workload, target string, value float64) {
 		x.Kernel = &mid
 	case "plain":
 		x.Plain = &mid
+	case slirpName:
+		x.Slirp = &mid
 	}
 }
 
@@ -89,16 +101,17 @@ func (r *report) markdown() string {
 		fmt.Fprintf(&b, "- %s: %s\n", f.name, f.text)
 	}
 	b.WriteString("\nMedians, in parentheses the smallest and the largest. In (rx) is toward the system under test, out (tx) away from it.\n")
-	for _, t := range []struct {
-		title string
-		extra bool
-	}{{"", false}, {"Under other conditions", true}} {
-		rows := slices.DeleteFunc(slices.Clone(r.results), func(x *result) bool { return x.extra != t.extra })
+	for _, part := range []section{"", relayed, otherwise} {
+		rows := slices.DeleteFunc(slices.Clone(r.results), func(x *result) bool { return x.section != part })
 		if len(rows) == 0 {
 			continue
 		}
-		if t.title != "" {
-			fmt.Fprintf(&b, "\n## %s\n", t.title)
+		if part != "" {
+			fmt.Fprintf(&b, "\n## %s\n", part)
+		}
+		if part == relayed {
+			r.relayedTable(&b, rows)
+			continue
 		}
 		b.WriteString("\n| workload | unit | better | tapstack | kernel | plain | tapstack/kernel | tapstack/plain |\n")
 		b.WriteString("|---|---|---|---:|---:|---:|---:|---:|\n")
@@ -115,6 +128,26 @@ func (r *report) markdown() string {
 		}
 	}
 	return b.String()
+}
+
+// relayedTable has one target more, and beside tapstack's number what the same
+// bytes took without the relay.
+func (r *report) relayedTable(b *strings.Builder, rows []*result) {
+	b.WriteString("\nThe kernel's and plain's forward is io.Copy both ways, splice(2) for the kernel.\n")
+	b.WriteString("\n| workload | unit | better | tapstack | kernel | plain | slirp4netns | tapstack/kernel | tapstack/slirp4netns | without |\n")
+	b.WriteString("|---|---|---|---:|---:|---:|---:|---:|---:|---|\n")
+	for _, x := range rows {
+		without := ""
+		i := slices.IndexFunc(r.results, func(y *result) bool { return y.Workload == x.beside })
+		if i >= 0 && x.beside != "" {
+			if of := ratio(x.Tapstack, r.results[i].Tapstack); of != "" {
+				without = of + " of " + x.beside
+			}
+		}
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", x.Workload, x.Unit, x.Better,
+			x.cell("tapstack"), x.cell("kernel"), x.cell("plain"), x.cell(slirpName),
+			ratio(x.Tapstack, x.Kernel), ratio(x.Tapstack, x.Slirp), without)
+	}
 }
 
 // cell is a target's median with its spread.

@@ -20,7 +20,8 @@ func sampleReport() *report {
 		results: []*result{
 			{Workload: "tcp_rx", Unit: "Gbit/s", Better: "higher", Runs: map[string][]float64{}, title: "TCP in"},
 			{Workload: "rtt_p50_us", Unit: "µs", Better: "lower", Runs: map[string][]float64{}, title: "Round trip <&>"},
-			{Workload: "tcp_rx_bbr", Unit: "Gbit/s", Better: "higher", Runs: map[string][]float64{}, title: "TCP in (bbr)", extra: true},
+			{Workload: "tcp_rx_bbr", Unit: "Gbit/s", Better: "higher", Runs: map[string][]float64{}, title: "TCP in (bbr)", section: otherwise},
+			{Workload: "forward_rx", Unit: "Gbit/s", Better: "higher", Runs: map[string][]float64{}, title: "Forwarded", section: relayed, beside: "tcp_rx"},
 		},
 	}
 	for _, v := range []float64{40, 42.123456, 41} {
@@ -31,6 +32,8 @@ func sampleReport() *report {
 	r.add("rtt_p50_us", "tapstack", 34)
 	r.add("rtt_p50_us", "kernel", 62)
 	r.add("tcp_rx_bbr", "tapstack", 20)
+	r.add("forward_rx", "tapstack", 20.5)
+	r.add("forward_rx", slirpName, 2)
 	r.add("not asked for", "tapstack", 20)
 	r.fail("rtt_p50_us on plain: stalled\ngoroutine 1 ...")
 	return r
@@ -45,13 +48,16 @@ func TestJSON(t *testing.T) {
 	if err := json.Unmarshal(b, &list); err != nil {
 		t.Fatal(err)
 	}
-	if len(list) != 3 {
-		t.Fatalf("%d entries, want 3", len(list))
+	if len(list) != 4 {
+		t.Fatalf("%d entries, want 4", len(list))
 	}
-	for _, x := range list {
-		if len(x) != 7 {
-			t.Errorf("%d fields, want 7: %v", len(x), x)
+	for i, want := range []int{7, 7, 7, 8} { // slirp4netns where it takes part
+		if len(list[i]) != want {
+			t.Errorf("%d fields, want %d: %v", len(list[i]), want, list[i])
 		}
+	}
+	if list[3]["slirp4netns"] != 2.0 {
+		t.Errorf("slirp4netns: %v", list[3])
 	}
 	rx, rtt := list[0], list[1]
 	if rx["workload"] != "tcp_rx" || rx["unit"] != "Gbit/s" || rx["better"] != "higher" {
@@ -81,6 +87,8 @@ func TestMarkdown(t *testing.T) {
 		"- cores: 2\n",
 		"| tcp_rx | Gbit/s | higher | 41.0 (40.0–42.1) | 20.5 | 1.00 | 2.00x | 41.0x |\n",
 		"| rtt_p50_us | µs | lower | 34.0 | 62.0 | none | 0.548x |  |\n",
+		"## Through forwards and proxies",
+		"| forward_rx | Gbit/s | higher | 20.5 | none | none | 2.00 |  | 10.2x | 0.500x of tcp_rx |\n",
 		"## Under other conditions",
 		"- rtt_p50_us on plain: stalled\n",
 	} {

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// roleArg as the first argument makes this program a peer or a system under
-// test: it obeys orders instead of giving them.
+// roleArg as the first argument makes this program a peer, a system under
+// test or a relay: it obeys orders instead of giving them.
 const roleArg = "-as"
 
 // playRole does so if args say so, until standard input ends.
@@ -26,6 +26,8 @@ func playRole(args []string) bool {
 		obey((&peer{}).do)
 	case "sut":
 		obey((&sut{}).do)
+	case "relay":
+		obey((&relay{}).do)
 	default:
 		fmt.Fprintf(os.Stderr, "no role %q\n", args[2])
 		os.Exit(2)

@@ -28,6 +28,13 @@ func run(ctx context.Context, cfg config, progress io.Writer) (*report, error) {
 	if len(jobs) == 0 {
 		return nil, fmt.Errorf("-run %v: no workload matches; all of them are %s", cfg.only, allNames(allJobs(cc.others)))
 	}
+	var missing []fact
+	if i := slices.Index(cfg.targets, slirpName); i >= 0 {
+		if _, err := slirpVersion(); err != nil {
+			missing = []fact{{slirpName, "not measured: " + err.Error()}}
+			cfg.targets = slices.Delete(slices.Clone(cfg.targets), i, i+1)
+		}
+	}
 	r := &runner{cfg: cfg, log: progress, report: &report{}, start: time.Now()}
 	for round := range cfg.rounds {
 		for _, j := range jobs {
@@ -37,6 +44,7 @@ func run(ctx context.Context, cfg config, progress io.Writer) (*report, error) {
 		}
 	}
 	r.prepare(jobs, cc)
+	r.report.facts = append(r.report.facts, missing...)
 	for round := range cfg.rounds {
 		for _, j := range jobs {
 			if !takesPart(j, round) {
@@ -53,10 +61,25 @@ func run(ctx context.Context, cfg config, progress io.Writer) (*report, error) {
 
 // targets are those that it can be measured on.
 func (j job) targets(cfg config) []string {
-	if j.under.sockets == "" {
-		return cfg.targets
+	on := j.on
+	switch {
+	case j.under.sockets != "":
+		on = targets[:1]
+	case on == nil:
+		on = targets[:3]
 	}
-	return slices.DeleteFunc(slices.Clone(cfg.targets), func(t string) bool { return t != targets[0] })
+	return slices.DeleteFunc(slices.Clone(cfg.targets), func(t string) bool { return !slices.Contains(on, t) })
+}
+
+// section is where in the report it goes.
+func (j job) section() section {
+	switch {
+	case j.under.suffix != "":
+		return otherwise
+	case j.under.through != "":
+		return relayed
+	}
+	return ""
 }
 
 func takesPart(j job, round int) bool { return !j.seldom || round%2 == 0 }
@@ -86,7 +109,7 @@ func (r *runner) prepare(jobs []job, cc congestion) {
 			r.report.results = append(r.report.results, &result{
 				Workload: m.name + j.under.suffix, Unit: m.unit, Better: m.better,
 				Runs:  make(map[string][]float64),
-				title: title, extra: j.under.suffix != "",
+				title: title, section: j.section(), beside: m.beside,
 			})
 		}
 	}
@@ -158,15 +181,19 @@ func (r *runner) measure(ctx context.Context, target string, j job, cfg config) 
 		return nil, "", err
 	}
 	defer p.close()
+	var measured *process
 	if cfg.profile {
+		if measured, err = p.measured(); err != nil {
+			return nil, "", err
+		}
 		name := fmt.Sprintf("%s%s-%s.pprof", j.metrics[0].name, j.under.suffix, target)
-		if _, err := p.sut.call(ctx, order{Op: "start profile", File: filepath.Join(cfg.out, name)}); err != nil {
+		if _, err := measured.call(ctx, order{Op: "start profile", File: filepath.Join(cfg.out, name)}); err != nil {
 			return nil, "", err
 		}
 	}
 	values, err := j.run(ctx, p, cfg)
 	if cfg.profile && err == nil {
-		_, err = p.sut.call(ctx, order{Op: "stop profile"})
+		_, err = measured.call(ctx, order{Op: "stop profile"})
 	}
 	return values, p.about, err
 }

@@ -37,6 +37,8 @@ func (s *sut) do(o order) (answer, error) {
 	switch o.Op {
 	case "open":
 		return s.open(o)
+	case "open far":
+		return answer{}, s.openFar(netip.MustParseAddr(o.To))
 	case "receive":
 		return during(o, s.received.Load)
 	case "receive datagrams":
@@ -46,7 +48,9 @@ func (s *sut) do(o order) (answer, error) {
 	case "idle":
 		return idle(o)
 	case "start profile":
-		return answer{}, s.startProfile(o.File)
+		f, err := startProfile(o.File)
+		s.profile = f
+		return answer{}, err
 	case "stop profile":
 		pprof.StopCPUProfile()
 		return answer{}, s.profile.Close()
@@ -81,6 +85,17 @@ func (s *sut) open(o order) (answer, error) {
 	err = errors.Join(err, s.listen(sutAddr(httpPort, false), func(l net.Listener) { _ = web.Serve(l) }))
 	err = errors.Join(err, s.listen(sutAddr(holdPort, false), s.hold))
 	return answer{Text: s.network.Describe()}, err
+}
+
+// openFar makes it the host that a forward or a proxy leads to: on the kernel's
+// sockets, at an address of its own.
+func (s *sut) openFar(at netip.Addr) error {
+	s.network = kernel{}
+	return errors.Join(
+		s.serve(netip.AddrPortFrom(at, discardPort), s.discard),
+		s.serve(netip.AddrPortFrom(at, chargenPort), chargen),
+		s.serve(netip.AddrPortFrom(at, echoPort), echo),
+	)
 }
 
 func (s *sut) listen(at netip.AddrPort, accept func(net.Listener)) error {
@@ -214,11 +229,13 @@ func settledMemory(n network) (float64, error) {
 	return rss + slab/2, err // the other half is the peer's
 }
 
-func (s *sut) startProfile(file string) (err error) {
-	if s.profile, err = os.Create(file); err != nil {
-		return err
+// startProfile writes this process's CPU profile until it is stopped.
+func startProfile(file string) (*os.File, error) {
+	f, err := os.Create(file)
+	if err != nil {
+		return nil, err
 	}
-	return pprof.StartCPUProfile(s.profile)
+	return f, pprof.StartCPUProfile(f)
 }
 
 // idle is the process's CPU time as a percentage of one core while it does

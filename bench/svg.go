@@ -36,7 +36,7 @@ var palette = []struct{ target, colour, weight string }{
 
 // svg draws the headline.
 func (r *report) svg() []byte {
-	cards := slices.DeleteFunc(slices.Clone(r.results), func(x *result) bool { return x.extra })
+	cards := slices.DeleteFunc(slices.Clone(r.results), func(x *result) bool { return x.section != "" })
 	rows := (len(cards) + columns - 1) / columns
 	width := 2*margin + columns*cardWidth + (columns-1)*gap
 	height := topHeight + rows*(cardHeight+gap) + margin - gap

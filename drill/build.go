@@ -13,10 +13,10 @@ import (
 // build makes the frame of a packet that the script sends into h.
 func (r *run) build(h *host, pk *script.Packet) []byte {
 	eth, inner := outer(pk)
-	if inner {
-		unsupported(pk.Pos, "packets in packets")
-	}
 	frame := r.body(h, pk)
+	if inner {
+		frame = r.wrap(pk, frame)
+	}
 	if eth != nil {
 		copy(frame, eth.Dst[:])
 		copy(frame[6:], eth.Src[:])

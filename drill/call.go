@@ -111,6 +111,9 @@ func (r *run) call(h *host, e *script.Event, c *script.Call) {
 	}
 	// Not marked as blocking, and yet it does: time passes until it returns.
 	limit := r.clock.Now().Add(patience)
+	if c.Name == "close" {
+		limit = r.clock.Now().Add(longPatience) // SO_LINGER has its own end
+	}
 	if h.wire == nil {
 		limit = r.clock.Now().Add(hostPatience)
 	}
@@ -247,6 +250,9 @@ func (r *run) matches(want script.Expr, got any) bool {
 	}
 	v, err := script.Eval(want, r.lookup)
 	r.check(err)
+	if s, ok := v.(string); ok {
+		return s == got
+	}
 	a, aOK := v.(int64)
 	b, bOK := got.(int64)
 	return aOK && bOK && a == b

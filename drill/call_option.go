@@ -97,7 +97,7 @@ func (c *caller) getsockopt() try {
 			return result{err: err, outs: []output{{c.Args[3], s, name}}}
 		})
 	case "TCP_INFO":
-		unsupported(c.Args[2].At(), "TCP_INFO by getsockopt: use an assertion")
+		return c.onSocket(c.tcpInfo)
 	}
 	o, ok := socketapi.OptionByName(name)
 	if !ok {
@@ -107,6 +107,26 @@ func (c *caller) getsockopt() try {
 		n, err := so.Option(o)
 		return result{err: err, outs: []output{{c.Args[3], int64(n), name}}}
 	})
+}
+
+// tcpInfo compares the fields of tcp_info that are written.
+func (c *caller) tcpInfo(so *socketapi.Socket) (res result) {
+	info, err := so.Info()
+	if err != nil {
+		return result{err: err}
+	}
+	st, ok := c.Args[3].(*script.Struct)
+	if !ok {
+		return result{}
+	}
+	for _, f := range st.Fields {
+		v, ok := info.Field(f.Name)
+		if !ok {
+			unsupported(f.Pos, "%s", f.Name)
+		}
+		res.outs = append(res.outs, output{f.Value, v, f.Name})
+	}
+	return res
 }
 
 // linger reads {onoff=1, linger=5}.

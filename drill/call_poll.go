@@ -32,7 +32,7 @@ func (c *caller) due(ms int64) (at time.Time, never bool) {
 	at = c.clock.Now().Add(time.Duration(max(ms, 0)) * time.Millisecond)
 	if ms > 0 {
 		// Something has to happen then for the call to be tried again.
-		c.clock.AfterFunc(time.Duration(ms)*time.Millisecond, func() {})
+		c.clock.after(time.Duration(ms)*time.Millisecond, func() {})
 	}
 	return at, ms < 0
 }

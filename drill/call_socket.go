@@ -1,9 +1,11 @@
 package drill
 
 import (
+	"math"
 	"net/netip"
 	"strings"
 	"syscall"
+	"time"
 
 	"tapstack/drill/script"
 	"tapstack/socketapi"
@@ -41,6 +43,7 @@ func (c *caller) socket() try {
 		if err != nil {
 			return result{err: err}
 		}
+		c.clock.watch(so)
 		f := &file{so: so, datagram: !strings.HasPrefix(network, "tcp"), nonblock: typ&k["SOCK_NONBLOCK"] != 0}
 		return result{n: int64(c.host.open(f))}
 	}
@@ -87,10 +90,10 @@ func (c *caller) addrOf(x script.Expr, otherwise netip.AddrPort) netip.AddrPort 
 					fail(f.Pos, "%q is no address", v)
 				}
 			case int64:
-				if v != 0 {
-					unsupported(f.Pos, "addresses as numbers")
+				if v < 0 || v > math.MaxUint32 {
+					fail(f.Pos, "%d is no address", v)
 				}
-				if a = netip.IPv4Unspecified(); c.host.local.Is6() {
+				if a = addr4(uint32(v)); v == 0 && c.host.local.Is6() {
 					a = netip.IPv6Unspecified()
 				}
 			}
@@ -122,6 +125,14 @@ func (c *caller) accept() try {
 		child, remote, err := so.Accept()
 		if err != nil {
 			return result{err: err}
+		}
+		c.clock.watch(child)
+		if len(c.Args) > 1 {
+			if st, ok := c.Args[1].(*script.Struct); ok {
+				if want := c.addrOf(st, remote); want != remote {
+					fail(st.Pos, "%s: the connection is from %v, want %v", c.Name, remote, want)
+				}
+			}
 		}
 		f := &file{so: child, nonblock: flags&c.consts["SOCK_NONBLOCK"] != 0}
 		c.host.last = f
@@ -196,17 +207,59 @@ func (c *caller) close() try {
 		return once(0, err)
 	}
 	fd := int(c.int(0))
+	lingering, until := false, time.Time{}
 	return func() result {
-		delete(c.host.files, fd)
-		if f.refs--; f.refs > 0 {
-			return result{}
+		if !lingering {
+			until = c.lingers(f)
+			lingering = true
 		}
-		if f.epoll != nil {
-			return result{err: f.epoll.poller.Close()}
+		if c.clock.Now().Before(until) && unfinished(f.so) {
+			return result{err: errAgain}
 		}
-		c.host.forget(f)
-		return result{err: f.so.Close()}
+		return result{err: c.host.drop(fd)}
 	}
+}
+
+// drop lets go of a descriptor, and of what it is of if it was the last.
+func (h *host) drop(fd int) error {
+	f := h.files[fd]
+	delete(h.files, fd)
+	if f.refs--; f.refs > 0 {
+		return nil
+	}
+	if f.epoll != nil {
+		return f.epoll.poller.Close()
+	}
+	h.forget(f)
+	return f.so.Close()
+}
+
+// lingers begins a close that waits until everything is acknowledged, as a
+// blocking descriptor's does with SO_LINGER (socket(7)), and is when that ends.
+// [socketapi.Socket.Close] never waits, so it comes after. What nobody has
+// read still resets the connection at once.
+func (c *caller) lingers(f *file) (until time.Time) {
+	if f.so == nil || f.datagram || f.nonblock || f.refs > 1 {
+		return until
+	}
+	seconds, err := f.so.Linger()
+	if _, rcv := f.so.Buffers(); err != nil || seconds <= 0 || rcv.Queued > 0 {
+		return until
+	}
+	if f.so.Shutdown(socketapi.ShutWR) != nil {
+		return until
+	}
+	until, _ = c.due(int64(seconds) * 1000)
+	return until
+}
+
+// unfinished reports whether our FIN is not acknowledged yet.
+func unfinished(so *socketapi.Socket) bool {
+	if so == nil {
+		return false
+	}
+	info, err := so.Info()
+	return err == nil && (info.State == socketapi.FinWait1 || info.State == socketapi.Closing || info.State == socketapi.LastAck)
 }
 
 func (c *caller) shutdown() try {
@@ -262,8 +315,25 @@ func (c *caller) dup() try {
 
 func (c *caller) dup2() try {
 	c.want(2, 2)
-	unsupported(c.Pos, "dup2()")
-	return nil
+	f, err := c.file(0)
+	if err != nil {
+		return once(0, err)
+	}
+	to := c.int(1)
+	const most = 1 << 20 // as many as a process may have
+	if to < 0 || to > most {
+		return once(0, syscall.EBADF)
+	}
+	return func() result {
+		if old := c.host.files[int(to)]; old != f {
+			if old != nil {
+				_ = c.host.drop(int(to))
+			}
+			f.refs++
+			c.host.files[int(to)] = f
+		}
+		return result{n: to}
+	}
 }
 
 func (c *caller) getsockname() try { return c.name((*socketapi.Socket).Getsockname) }

@@ -20,14 +20,29 @@ type Config struct {
 	// Defines are macros for the preprocessor, beside those of the profile.
 	Defines map[string]string
 
+	// Sysctls are settings of Linux's or FreeBSD's, as NAME=VALUE, that are in
+	// force before what a script itself sets. One that is not known makes every
+	// script Unsupported.
+	Sysctls []string
+
 	// Seed fixes all randomness of the stacks: the same seed gives the same
 	// frames at the same instants.
 	Seed uint64
 
-	// WallLimit bounds the real time of one script, 10 s by default; Steps the
-	// number of timers and events, a million by default.
+	// WallLimit bounds the real time of one script, 10 s by default and 90 s
+	// with RealTime; Steps the number of timers and events, a million by
+	// default.
 	WallLimit time.Duration
 	Steps     int
+
+	// RealTime, if not nil, lets time pass as it does: the stack's timers are
+	// the machine's, and packets go over devices. A script that would take
+	// longer than WallLimit is Unsupported, without being tried.
+	RealTime *RealTime
+
+	// Tolerance is the least that a time may be off. 0 is 4 ms, and 40 ms with
+	// RealTime, where whoever else needs the CPU is seen in it.
+	Tolerance time.Duration
 
 	// Capture, if not nil, gives a writer for a pcapng file of what passed a
 	// host's wire. Run closes it.
@@ -36,6 +51,8 @@ type Config struct {
 
 const (
 	defaultWallLimit = 10 * time.Second
+	realWallLimit    = 90 * time.Second
+	realTolerance    = 40 * time.Millisecond
 	defaultSteps     = 1_000_000
 )
 
@@ -45,7 +62,12 @@ func (c *Config) withDefaults() Config {
 		d = *c
 	}
 	if d.WallLimit == 0 {
-		d.WallLimit = defaultWallLimit
+		if d.WallLimit = defaultWallLimit; d.RealTime != nil {
+			d.WallLimit = realWallLimit
+		}
+	}
+	if d.Tolerance == 0 && d.RealTime != nil {
+		d.Tolerance = realTolerance
 	}
 	if d.Steps == 0 {
 		d.Steps = defaultSteps

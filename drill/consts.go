@@ -21,7 +21,7 @@ var constantTable = []constant{
 	{"IPPROTO_IPV6", 41, 41}, {"IPPROTO_ICMPV6", 58, 58}, {"IPPROTO_SCTP", 132, 132},
 	{"IPPROTO_UDPLITE", 136, 136}, {"IPPROTO_MPTCP", 262, absent},
 	{"SOL_SOCKET", 1, 0xffff}, {"SOL_IP", 0, absent}, {"SOL_TCP", 6, absent}, {"SOL_UDP", 17, absent}, {"SOL_IPV6", 41, absent},
-	{"INADDR_ANY", 0, 0},
+	{"INADDR_ANY", 0, 0}, {"INADDR_LOOPBACK", 0x7f000001, 0x7f000001},
 
 	{"O_RDONLY", 0, 0}, {"O_WRONLY", 1, 1}, {"O_RDWR", 2, 2}, {"O_NONBLOCK", 0x800, 4}, {"O_NDELAY", 0x800, 4},
 	{"F_DUPFD", 0, 0}, {"F_GETFD", 1, 1}, {"F_SETFD", 2, 2}, {"F_GETFL", 3, 3}, {"F_SETFL", 4, 4}, {"FD_CLOEXEC", 1, 1},

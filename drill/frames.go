@@ -28,10 +28,7 @@ func outer(pk *script.Packet) (eth *script.EthernetHeader, inner bool) {
 }
 
 func (d *differ) ethernet(pk *script.Packet, p *packet) {
-	eth, inner := outer(pk)
-	if inner {
-		unsupported(pk.Pos, "packets in packets")
-	}
+	eth, _ := outer(pk)
 	if eth == nil {
 		return
 	}

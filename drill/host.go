@@ -22,7 +22,7 @@ type host struct {
 	name          string
 	stack         *stack.Stack
 	nic           *stack.NIC
-	wire          *wire   // to the script; nil where hosts are joined by links
+	wire          line    // to the script; nil where hosts are joined by links
 	links         []*port // otherwise
 	captures      []running
 	mac           net.HardwareAddr
@@ -82,7 +82,11 @@ func (r *run) newStack(name string) *host {
 		files: make(map[int]*file), current: make(map[uint8]*flow), pings: make(map[uint16]uint16),
 	}
 	seed := r.cfg.Seed + uint64(len(r.hosts))<<32
-	s, err := stack.New(&stack.Config{Clock: r.clock, Rand: newSeeded(seed), TCP: r.opts.tcp})
+	cfg := &stack.Config{Rand: newSeeded(seed), TCP: r.opts.tcp}
+	if v, ok := r.clock.(virtual); ok {
+		cfg.Clock = v.VirtualClock
+	}
+	s, err := stack.New(cfg)
 	r.check(err)
 	h.stack = s
 	r.hosts = append(r.hosts, h)
@@ -107,10 +111,9 @@ func (r *run) frames() bool {
 func (r *run) newHost() *host {
 	h := r.newStack("")
 	h.mac, h.mapped = ourMAC, r.opts.ip == "ipv4-mapped-ipv6"
-	h.wire = newWire("wire", r.opts.mtu, r.clock.Now)
-	var dev tap.Device = h.wire
+	dev := r.newLine(h)
 	if r.cfg.Capture != nil {
-		dev = r.startCapture(h, h.wire)
+		dev = r.startCapture(h, dev)
 	}
 	nic := &stack.NICConfig{HardwareAddr: ourMAC}
 	gateway := gateway4
@@ -136,6 +139,25 @@ func (r *run) newHost() *host {
 	return h
 }
 
+// newLine gives a host its line to the script, and returns the stack's end.
+func (r *run) newLine(h *host) tap.Device {
+	rt := r.cfg.RealTime
+	if rt == nil {
+		w := newWire("wire", r.opts.mtu, r.clock)
+		h.wire = w
+		return w
+	}
+	open := rt.Open
+	if open == nil {
+		open = openPipe
+	}
+	near, far, err := open(r.opts.mtu)
+	r.check(err)
+	l := newLive(near, far, r.clock)
+	h.wire = l
+	return l.near
+}
+
 // running is a capture that runs, with its file.
 type running struct {
 	*capture.Capture
@@ -143,7 +165,7 @@ type running struct {
 }
 
 // startCapture puts a capture between the wire and the stack.
-func (r *run) startCapture(h *host, w *wire) tap.Device {
+func (r *run) startCapture(h *host, w tap.Device) tap.Device {
 	name := h.name
 	if n := len(h.captures); n > 0 {
 		name = fmt.Sprintf("%s%d", name, n+1)
@@ -197,6 +219,9 @@ func (h *host) close() {
 		}
 	}
 	_ = h.stack.Close()
+	if h.wire != nil {
+		h.wire.end()
+	}
 }
 
 // listening reports whether the script has a listener on h.

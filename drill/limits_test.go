@@ -65,7 +65,14 @@ func TestOutcomes(t *testing.T) {
 		{"sysctl later", passive + "+0 `sysctl -w net.ipv4.tcp_sack=0`", drill.Unsupported, 9, "settings that change"},
 		{"script option", "--wire_client\n0 close(3) = 0", drill.Unsupported, 1, "option --wire_client"},
 		{"SCTP", "0 < sctp: INIT[]", drill.Unsupported, 1, ""},
-		{"encapsulation", "0 < ipv4 1.1.1.1 > 2.2.2.2: . 0:0(0) ack 1 win 1", drill.Unsupported, 1, "packets in packets"},
+		{"encapsulation", "0 > ipv4 1.1.1.1 > 2.2.2.2: . 0:0(0) ack 1 win 1", drill.Unsupported, 1, "packets in packets from the stack"},
+		{"frame in a packet", "0 < ipv4 1.1.1.1 > 2.2.2.2: eth 02:00:00:00:00:01 > 02:00:00:00:00:02: . 0:0(0) ack 1", drill.Unsupported, 1, "Ethernet frames in packets"},
+		{"GRE without IP", "0 < gre: . 0:0(0) ack 1", drill.Fail, 1, "GRE needs an IP header in front"},
+		{"ARP in a packet", "0 < ipv4 1.1.1.1 > 2.2.2.2: arp who-has 192.168.0.1 tell 192.0.2.1", drill.Fail, 1, "only IP packets go into others"},
+		{"TCP_INFO", passive + "+0 getsockopt(4, SOL_TCP, TCP_INFO, {tcpi_unacked=3}, [9]) = 0", drill.Fail, 9, "getsockopt: tcpi_unacked is 0, want 3"},
+		{"linger", passive + "+0 setsockopt(4, SOL_SOCKET, SO_LINGER, {onoff=1, linger=5}, 8) = 0\n+0...1 close(4) = 0", drill.Fail, 10, "close has not returned"},
+		{"accepted from", strings.Replace(passive, "accept(3, ..., ...)", "accept(3, {sa_family=AF_INET, sin_port=htons(9), sin_addr=inet_addr(\"192.0.2.1\")}, [16])", 1), drill.Fail, 8, "the connection is from 192.0.2.1:40001, want 192.0.2.1:9"},
+		{"control message", "0 socket(..., SOCK_DGRAM, IPPROTO_UDP) = 3\n+0 sendmsg(3, {msg_iov(1)=[{..., 1}], msg_control=[{cmsg_level=SOL_SOCKET, cmsg_type=SCM_RIGHTS, cmsg_data=1}]}, 0) = 1", drill.Unsupported, 2, "sending control message SCM_RIGHTS"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			res := drill.RunText("x.pkt", c.src, nil)

@@ -30,10 +30,13 @@ type port struct {
 type schedule struct{ *run }
 
 func (s schedule) Now() time.Time                     { return s.clock.Now() }
-func (s schedule) Schedule(d time.Duration, f func()) { s.clock.AfterFunc(d, f) }
+func (s schedule) Schedule(d time.Duration, f func()) { s.clock.after(d, f) }
 
 // newHosts makes the hosts and the links of a script.
 func (r *run) newHosts() {
+	if rt := r.cfg.RealTime; rt != nil && rt.Open != nil {
+		unsupported(r.script.Hosts[0].Pos, "several hosts over a device of the machine's")
+	}
 	for i, sh := range r.script.Hosts {
 		r.pos = sh.Pos
 		h := r.newStack(sh.Name)
@@ -89,7 +92,7 @@ func (r *run) connect(l *script.Link) {
 // with the other side; all, if this is its first link and none does.
 func (r *run) port(h *host, mine, theirs *script.Host, to *host) *port {
 	mtu := int(r.exact(mine.MTU, ethernetMTU))
-	w := newWire(h.name+"-"+to.name, mtu, r.clock.Now)
+	w := newWire(h.name+"-"+to.name, mtu, r.clock)
 	var dev tap.Device = w
 	if r.cfg.Capture != nil {
 		dev = r.startCapture(h, w)
@@ -175,10 +178,10 @@ func (p *port) forward() {
 
 // arrived delivers a frame to the host.
 func (p *port) arrived(data []byte) {
-	pk := dissect(frame{p.wire.now(), data})
+	pk := dissect(frame{p.wire.pace.Now(), data})
 	p.host.learn(pk, true)
 	p.host.reached = append(p.host.reached, pk)
-	p.wire.inject(data)
+	_ = p.wire.inject(data)
 }
 
 // learn maps the numbers of a connection between hosts: each side's begin at 0

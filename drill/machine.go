@@ -7,8 +7,8 @@ import (
 	"tapstack/drill/script"
 )
 
-// How time passes: by one timer at a time, with a barrier after each, so that
-// nothing is in flight whenever the script looks.
+// How a script goes through time: by one thing that happens at a time, with a
+// barrier after each, so that nothing is in flight whenever the script looks.
 
 // step counts what the script does, and ends it when that is too much.
 func (r *run) step() {
@@ -16,7 +16,14 @@ func (r *run) step() {
 		fail(r.pos, "more than %d timers and events", r.cfg.Steps)
 	}
 	const often = 64
-	if r.steps%often == 0 && time.Now().After(r.deadline) {
+	if r.steps%often == 0 {
+		r.overdue()
+	}
+}
+
+// overdue ends the script when it has taken too long.
+func (r *run) overdue() {
+	if !time.Now().Before(r.deadline) {
 		fail(r.pos, "takes longer than %v", r.cfg.WallLimit)
 	}
 }
@@ -25,12 +32,10 @@ func (r *run) step() {
 func (r *run) settle() {
 	for {
 		r.quiesce()
-		next, ok := r.clock.Next()
-		if !ok || next.After(r.clock.Now()) {
+		if !r.clock.fire() {
 			break
 		}
 		r.step()
-		r.clock.Step()
 	}
 	r.retry()
 }
@@ -52,16 +57,14 @@ func (r *run) quiesce() {
 	}
 }
 
-// stepOnce moves to the next timer, if that is not after limit; otherwise to
-// limit, and reports false.
+// stepOnce moves to the next thing that happens, if that is not after limit;
+// otherwise to limit, and reports false.
 func (r *run) stepOnce(limit time.Time) bool {
-	next, ok := r.clock.Next()
-	if !ok || next.After(limit) {
-		r.clock.AdvanceTo(limit)
+	if !r.clock.step(limit) {
+		r.overdue()
 		return false
 	}
 	r.step()
-	r.clock.Step()
 	r.settle()
 	return true
 }

@@ -5,8 +5,9 @@ import (
 	"os"
 	"testing"
 
-	"go.uber.org/goleak"
 	"gvisor.dev/gvisor/pkg/refs"
+
+	"tapstack/internal/netns/netnstest"
 )
 
 // repeat is how often TestDeterminism runs its scenario on each number of
@@ -16,12 +17,8 @@ var repeat = flag.Int("repeat", 30, "runs of the racy scenario for each GOMAXPRO
 func TestMain(m *testing.M) {
 	flag.Parse()
 	refs.SetLeakMode(refs.LeaksPanic)
-	code := m.Run()
+	code := netnstest.Main(m)
 	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			os.Stderr.WriteString(err.Error() + "\n")
-			code = 1
-		}
 		refs.DoLeakCheck()
 	}
 	os.Exit(code)

@@ -33,6 +33,7 @@ func (r *run) readOptions() options {
 		r.pos = opt.Pos
 		r.option(&o, opt)
 	}
+	o.tolerance = max(o.tolerance, r.cfg.Tolerance)
 	if r.cfg.IP != "" {
 		r.otherVersion(o.ip)
 		o.ip = r.cfg.IP
@@ -45,6 +46,9 @@ func (r *run) readOptions() options {
 		if o.ip == "ipv6" && r.cfg.Profile == Linux {
 			o.mtu = linuxMTU6
 		}
+	}
+	for _, s := range r.cfg.Sysctls {
+		r.setting(&o.tcp, r.pos, s)
 	}
 	for _, e := range r.script.Events {
 		sh, ok := e.Action.(*script.Shell)
@@ -78,15 +82,14 @@ func (r *run) option(o *options, opt *script.Option) {
 		return n
 	}
 	const (
-		maxMTU = 65521
+		maxMTU = 65535
 		hour   = 3600 * 1000 * 1000
 	)
 	switch opt.Name {
 	case "ip_version":
 		o.ip = strings.ReplaceAll(opt.Value, "_", "-")
 	case "mtu":
-		// The largest that a device carries stands for all above.
-		o.mtu = int(min(number(68, 65535), maxMTU))
+		o.mtu = int(number(68, maxMTU))
 	case "tolerance_usecs":
 		o.tolerance = time.Duration(number(0, hour)) * time.Microsecond
 	case "tcp_ts_tick_usecs":

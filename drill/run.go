@@ -50,12 +50,16 @@ func parseFailure(path string, err error) *Result {
 	return res
 }
 
-// Run runs a script, in virtual time, and once for each combination of its
-// parameters; the first that does not pass is the result. cfg may be nil. It
-// makes stacks and ends them; nothing is left when it returns, unless the
-// script took longer than Config.WallLimit inside a single call.
+// Run runs a script, in virtual time unless Config.RealTime says otherwise, and
+// once for each combination of its parameters; the first that does not pass is
+// the result. cfg may be nil. It makes stacks and ends them; nothing is left
+// when it returns, unless the script took longer than Config.WallLimit inside a
+// single call.
 func Run(s *script.Script, cfg *Config) *Result {
 	c := cfg.withDefaults()
+	if res := tooLong(s, c); res != nil {
+		return res
+	}
 	done := make(chan *Result, 1)
 	go func() { done <- runAll(s, c) }()
 	// The interpreter looks at the time itself: this is for calls that do not
@@ -70,6 +74,24 @@ func Run(s *script.Script, cfg *Config) *Result {
 	}
 }
 
+// tooLong runs a script that is to take real time in virtual time first, and
+// is not nil if it would take longer than it may. (What else becomes of it
+// there does not matter.)
+func tooLong(s *script.Script, c Config) *Result {
+	if c.RealTime == nil {
+		return nil
+	}
+	v := c
+	v.RealTime, v.Capture = nil, nil
+	if res := Run(s, &v); res.Virtual > c.WallLimit {
+		return &Result{
+			Path: s.File, Outcome: Unsupported, Virtual: res.Virtual, Wall: res.Wall,
+			Reason: fmt.Sprintf("%v of real time: at most %v", res.Virtual.Round(time.Second), c.WallLimit),
+		}
+	}
+	return nil
+}
+
 // run is one run of a script, with one value of each parameter.
 type run struct {
 	script *script.Script
@@ -77,7 +99,7 @@ type run struct {
 	opts   options
 	consts map[string]int64
 
-	clock    *stack.VirtualClock
+	clock    pace
 	start    time.Time // on the clock, when the script begins
 	deadline time.Time // on the machine's clock, for the whole script
 	steps    int
@@ -179,9 +201,12 @@ func eachValue(pos script.Pos, spans []*script.Span, lookup script.Lookup, f fun
 }
 
 func runOnce(s *script.Script, c Config, vars map[string]any, deadline time.Time) (res *Result) {
-	r := &run{script: s, cfg: c, clock: stack.NewVirtualClock(), vars: vars, deadline: deadline}
+	r := &run{script: s, cfg: c, clock: virtual{stack.NewVirtualClock()}, vars: vars, deadline: deadline}
+	if c.RealTime != nil {
+		r.clock = newWall(deadline)
+	}
+	defer r.clock.close()
 	r.start = r.clock.Now()
-	r.prev = r.start
 	res = &Result{Path: s.File}
 	defer func() {
 		st, stopped := recoverStop(recover())
@@ -200,6 +225,9 @@ func runOnce(s *script.Script, c Config, vars map[string]any, deadline time.Time
 	} else {
 		r.newHost()
 	}
+	// What it took to make the stacks is not the script's time.
+	r.start = r.clock.Now()
+	r.prev = r.start
 	r.events(s.Events)
 	r.end()
 	return res
@@ -301,7 +329,9 @@ func (r *run) hostOf(e *script.Event) *host {
 func (r *run) send(h *host, e *script.Event, pk *script.Packet) {
 	at, _ := r.times(e, r.prevInbound)
 	r.reach(e, at)
-	h.wire.inject(r.build(h, pk))
+	if err := h.wire.inject(r.build(h, pk)); err != nil {
+		unsupported(e.Pos, "a frame that the device does not carry: %v", err)
+	}
 	r.settle()
 	r.prev, r.prevInbound = at, true
 }

@@ -22,12 +22,13 @@ type Suite struct {
 	// a script.
 	Paths []string
 
-	// Parallel is how many scripts run at a time; 0 is one for each CPU.
+	// Parallel is how many scripts run at a time; 0 is one for each CPU, and
+	// eight times as many with Config.RealTime, where most of them wait.
 	Parallel int
 
 	// PcapDir, if not empty, is where every script that fails leaves a pcapng
-	// file of what was on its wire, stamped with virtual time. The script is
-	// run a second time for it, which does the same again.
+	// file of what was on its wire, stamped with the script's time. (In virtual
+	// time the script is run again for it, which does the same again.)
 	PcapDir string
 
 	// Done, if not nil, is called after each script, by one goroutine at a
@@ -69,7 +70,7 @@ func (s *Suite) Run(ctx context.Context) (*Report, error) {
 	var workers sync.WaitGroup
 	var mu sync.Mutex
 	done := 0
-	for range min(cmp.Or(s.Parallel, runtime.NumCPU()), len(files)) {
+	for range min(s.parallel(), len(files)) {
 		workers.Go(func() {
 			for i := range next {
 				res := s.one(files[i])
@@ -94,6 +95,15 @@ func (s *Suite) Run(ctx context.Context) (*Report, error) {
 	workers.Wait()
 	results = slices.DeleteFunc(results, func(r *Result) bool { return r == nil })
 	return &Report{Results: results}, ctx.Err()
+}
+
+func (s *Suite) parallel() int {
+	n := cmp.Or(s.Parallel, runtime.NumCPU())
+	if s.Parallel == 0 && s.Config.RealTime != nil {
+		const waiting = 8
+		n *= waiting
+	}
+	return n
 }
 
 // find lists the scripts of paths.
@@ -125,15 +135,30 @@ func find(paths []string) ([]string, error) {
 	return files, nil
 }
 
-// one runs a script, and for a failure once more with a capture.
+// one runs a script, and leaves a capture of a failure. In virtual time that is
+// made by another run; in real time another run might pass.
 func (s *Suite) one(path string) *Result {
-	res := RunFile(path, &s.Config)
-	if res.Outcome == Fail && s.PcapDir != "" {
-		cfg := s.Config
+	cfg := s.Config
+	var captures []string
+	if s.PcapDir != "" {
 		cfg.Capture = func(host string) (io.WriteCloser, error) {
-			return os.Create(filepath.Join(s.PcapDir, captureName(path, host)))
+			name := filepath.Join(s.PcapDir, captureName(path, host))
+			captures = append(captures, name)
+			return os.Create(name)
 		}
-		RunFile(path, &cfg)
+	}
+	if cfg.RealTime == nil {
+		res := RunFile(path, &s.Config)
+		if res.Outcome == Fail && cfg.Capture != nil {
+			RunFile(path, &cfg)
+		}
+		return res
+	}
+	res := RunFile(path, &cfg)
+	if res.Outcome != Fail {
+		for _, name := range captures {
+			_ = os.Remove(name)
+		}
 	}
 	return res
 }

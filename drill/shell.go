@@ -41,10 +41,15 @@ func (r *run) configure(c *stack.TCPConfig, sh *script.Shell) {
 			unsupported(sh.Pos, "shell command %s", cmd[0])
 		}
 		for _, s := range settings {
-			name, value, _ := strings.Cut(s, "=")
-			r.sysctl(c, sh.Pos, path(name), strings.TrimSpace(value))
+			r.setting(c, sh.Pos, s)
 		}
 	}
+}
+
+// setting puts NAME=VALUE into c.
+func (r *run) setting(c *stack.TCPConfig, pos script.Pos, s string) {
+	name, value, _ := strings.Cut(s, "=")
+	r.sysctl(c, pos, path(name), strings.TrimSpace(value))
 }
 
 // path turns /proc/sys/net/ipv4/tcp_sack into net.ipv4.tcp_sack.

@@ -14,7 +14,7 @@ import (
 type wire struct {
 	name string
 	mtu  int
-	now  func() time.Time
+	pace pace
 
 	frames chan []byte   // to the reader
 	asks   chan struct{} // the reader wants the next frame
@@ -35,11 +35,12 @@ type frame struct {
 var (
 	_ tap.Device = (*wire)(nil)
 	_ tap.Queue  = (*wire)(nil)
+	_ line       = (*wire)(nil)
 )
 
-func newWire(name string, mtu int, now func() time.Time) *wire {
+func newWire(name string, mtu int, p pace) *wire {
 	return &wire{
-		name: name, mtu: mtu, now: now,
+		name: name, mtu: mtu, pace: p,
 		frames: make(chan []byte), asks: make(chan struct{}), closed: make(chan struct{}),
 	}
 }
@@ -55,13 +56,18 @@ func (w *wire) settle() {
 
 // inject hands a frame to the stack and returns when it has been delivered.
 // What the stack gives to others then, [stack.Stack.Quiesce] waits for.
-func (w *wire) inject(data []byte) {
+func (w *wire) inject(data []byte) error {
 	select {
 	case w.frames <- data:
 		w.settle()
+		return nil
 	case <-w.closed:
+		return net.ErrClosed
 	}
 }
+
+// end implements line: the stack closes its device.
+func (*wire) end() {}
 
 // take returns what was sent since the last take.
 func (w *wire) take() []frame {
@@ -104,9 +110,10 @@ func (w *wire) Write(bufs [][]byte, off tap.Offload) error {
 	if err := off.Check(len(data), w.mtu, tap.Offloads{}); err != nil {
 		return err
 	}
+	defer w.pace.wake()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.sent = append(w.sent, frame{w.now(), data})
+	w.sent = append(w.sent, frame{w.pace.Now(), data})
 	w.stats.TxFrames++
 	w.stats.TxBytes += uint64(len(data))
 	return nil

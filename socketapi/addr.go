@@ -195,6 +195,13 @@ func netAddrPort(addr net.Addr) (netip.AddrPort, error) {
 	return netip.AddrPort{}, &net.AddrError{Err: "missing or unusable address", Addr: fmt.Sprint(addr)}
 }
 
+// needsNoRoute reports whether an address is a group's, or that of all on the
+// link: the NIC is enough to send there.
+func needsNoRoute(a netip.Addr) bool {
+	a = a.Unmap()
+	return a.IsMulticast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255})
+}
+
 // nicName is the name of a NIC of s, "" if it has gone.
 func nicName(s *stack.Stack, id tcpip.NICID) string {
 	for _, n := range s.NICs() {

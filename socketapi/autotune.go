@@ -15,15 +15,18 @@ type autotune struct {
 	before int                 // and in the round trip for which the buffer last grew
 }
 
+// AutotuneOff as a limit keeps a buffer at the size it has.
+const AutotuneOff = -1
+
 // SetReceiveAutotune lets the receive buffer grow with the connection's rate,
 // up to limit payload bytes, and no further than the stack allows
-// (stack.TCPConfig.ReceiveBuffer); 0 is as far as that. A buffer that is larger
-// already stays as it is. Sockets of a stack that autotunes begin with 0. What
-// the window can express is settled in the handshake; before it is the time to
-// call this.
+// (stack.TCPConfig.ReceiveBuffer); 0 is as far as that, below 0 (AutotuneOff) not
+// at all. A buffer that is larger already stays as it is. Sockets of a stack
+// that autotunes begin with 0, others with AutotuneOff. What the window can
+// express is settled in the handshake; before it is the time to call this.
 //
-// Errors: EINVAL for a limit below 0, and once SO_RCVBUF was set, which ends
-// autotuning for good; ENOPROTOOPT for sockets that are not TCP.
+// Errors: EINVAL once SO_RCVBUF was set, which ends autotuning for good;
+// ENOPROTOOPT for sockets that are not TCP.
 func (so *Socket) SetReceiveAutotune(limit int) error {
 	if err := so.use(); err != nil {
 		return err
@@ -32,16 +35,35 @@ func (so *Socket) SetReceiveAutotune(limit int) error {
 	switch {
 	case so.kind != stream:
 		return syscall.ENOPROTOOPT
-	case limit < 0 || so.flagged(flagReceiveFixed):
+	case so.flagged(flagReceiveFixed):
 		return syscall.EINVAL
 	}
 	_, high := so.ep.SocketOptions().ReceiveBufferLimits()
 	most := fromMemory(high)
 	if limit == 0 && so.autotuneMax.Load() != 0 {
-		limit = most // growing has ended gVisor's own
+		limit = most // growing has ended gVisor's own, or it never began
 	}
-	so.autotuneMax.Store(int64(min(limit, most)))
+	so.autotuneMax.Store(int64(max(min(limit, most), AutotuneOff)))
 	return nil
+}
+
+// receiveMayGrow is ReceiveBuffer.AutotuneMax.
+func (so *Socket) receiveMayGrow() int {
+	_, high := so.ep.SocketOptions().ReceiveBufferLimits()
+	return mayGrow(so.autotuneMax.Load(), fromMemory(high), so.flagged(flagReceiveFixed))
+}
+
+// mayGrow is how far a buffer may grow: limit is the socket's own, most the
+// stack's.
+func mayGrow(limit int64, most int, fixed bool) int {
+	switch {
+	case fixed, limit < 0:
+		return 0
+	case limit == 0:
+		return most
+	default:
+		return int(limit)
+	}
 }
 
 // moderate lets the receive buffer follow what the application takes: n bytes
@@ -55,6 +77,8 @@ func (so *Socket) moderate(n int) {
 	limit := int(so.autotuneMax.Load())
 	if limit == 0 {
 		so.ep.ModerateRecvBuf(n)
+	}
+	if limit <= 0 {
 		return
 	}
 	o := so.ep.SocketOptions()

@@ -63,16 +63,16 @@ func (so *Socket) sendBatch(msgs []Message, flags MsgFlags) (int, error) {
 
 // sendNext sends one message of a batch.
 func (so *Socket) sendNext(b *stack.Batch, m *Message) error {
-	control, err := so.sendable(&m.Control)
+	with, err := so.sendable(&m.Control, m.Addr)
 	if err != nil {
 		return err
 	}
 	b.Next(total(m.Buffers))
-	_, err = so.sendOne(nil, m.Buffers, m.Addr, control)
+	_, err = so.sendOne(nil, m.Buffers, m.Addr, with)
 	//nolint:errorlint // a Socket's errnos are bare
 	if err == syscall.EAGAIN && b.Flush() {
 		// The send buffer was full of what waited for this one.
-		_, err = so.sendOne(nil, m.Buffers, m.Addr, control)
+		_, err = so.sendOne(nil, m.Buffers, m.Addr, with)
 	}
 	return err
 }

@@ -52,6 +52,8 @@ type node interface {
 	Unacked(x any) int
 	// Option reads an option of a TCP connection.
 	Option(x any, o socketapi.Option) int
+	// SetOption sets an option of a UDP socket.
+	SetOption(x any, o socketapi.Option, v int) error
 }
 
 // What *net.TCPConn and *socketapi.TCPConn have in common, and so on.
@@ -315,7 +317,7 @@ func (p *probe) transcript() string {
 func TestBehaviour(t *testing.T) {
 	kernelA, kernelB := kernelPair(t)
 	rows := slices.Concat(closeRows, deadlineRows, streamRows, resetRows, datagramRows, datagramErrorRows,
-		connectedRows, multicastRows, addressRows, reuseRows, dialRows, dialAddressRows, listenRows, optionRows)
+		connectedRows, multicastRows, oobRows, addressRows, reuseRows, dialRows, dialAddressRows, listenRows, optionRows)
 	seen := map[string]bool{}
 	for _, r := range rows {
 		if seen[r.name] {

@@ -186,6 +186,12 @@ func (kernelNode) Option(x any, o socketapi.Option) (v int) {
 	return v
 }
 
+func (kernelNode) SetOption(x any, o socketapi.Option, v int) (err error) {
+	k := kernelOptions[o]
+	control(x, func(fd int) { err = unix.SetsockoptInt(fd, k.level, k.name, v) })
+	return err
+}
+
 // ourNode is a host that is a stack of ours.
 type ourNode struct{ *stack.Stack }
 
@@ -240,6 +246,10 @@ func (ourNode) Unacked(x any) int {
 func (ourNode) Option(x any, o socketapi.Option) int {
 	v, _ := x.(socketapi.Pollable).Socket().Option(o)
 	return v
+}
+
+func (ourNode) SetOption(x any, o socketapi.Option, v int) error {
+	return x.(socketapi.Pollable).Socket().SetOption(o, v)
 }
 
 // kernelOptions are the options by the kernel's numbers.

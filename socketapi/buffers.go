@@ -28,6 +28,9 @@ type SendBuffer struct {
 	// SetAccounting by every segment that arrives.
 	HighWater int
 
+	// AutotuneMax is how far Size may grow by itself; 0 is not at all.
+	AutotuneMax int
+
 	// Window is what the peer lets us have unacknowledged: SND.WND.
 	Window int
 }
@@ -52,6 +55,9 @@ type ReceiveBuffer struct {
 	// SetAccounting by every segment that arrives.
 	HighWater int
 
+	// AutotuneMax is how far Size may grow by itself; 0 is not at all.
+	AutotuneMax int
+
 	// Window is what the peer has been told and may still send: RCV.WND.
 	Window int
 }
@@ -66,6 +72,7 @@ func (so *Socket) Buffers() (SendBuffer, ReceiveBuffer) {
 	ep := so.tcp()
 	snd, rcv := buffersOf(ep)
 	snd.LowWater, rcv.LowWater = int(so.notsentLowat.Load()), so.lowat(math.MaxInt)
+	snd.AutotuneMax, rcv.AutotuneMax = so.sendMayGrow(), so.receiveMayGrow()
 	snd.HighWater = raise(&so.sndHigh, snd.Queued)
 	rcv.HighWater = raise(&so.rcvHigh, rcv.Queued)
 	return snd, rcv
@@ -122,6 +129,7 @@ func getReceiveSize(so *Socket) (int, error) {
 
 // setSendSize clamps like Linux, where a negative size is a large one.
 func setSendSize(so *Socket, n int) error {
+	so.flags.Or(uint32(flagSendFixed))
 	o := so.ep.SocketOptions()
 	low, high := o.SendBufferLimits()
 	if n < 0 {

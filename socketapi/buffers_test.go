@@ -12,22 +12,6 @@ import (
 	"tapstack/stack"
 )
 
-// eventually waits for a state that the other side's packets bring about; its
-// bound is far above what that takes.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	ctx := within(t)
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("never: %s", what)
-		}
-	}
-}
-
 // fixed is a stack whose buffers stay at 64 KiB of payload.
 func fixed() *stack.Config {
 	return &stack.Config{TCP: stack.TCPConfig{

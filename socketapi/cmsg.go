@@ -17,64 +17,85 @@ const (
 	levelIP, levelIPv6                       = 0, 41
 	ipTOS, ipTTL, ipPktinfo                  = 1, 2, 8
 	v6Pktinfo, v6HopLimit, v6TClass          = 50, 52, 67
-	levelSocket, soTimestampns               = 1, 35
+	levelSocket, soTimestamp                 = 1, 29
 	msgCTrunc                       MsgFlags = 0x8
 )
 
-// put writes what c has to oob. fits is false if it had to leave something out.
-func (c *Control) put(oob []byte, v6 bool) (n int, fits bool) {
-	fits = true
-	add := func(level, kind uint32, data []byte) {
-		end := n + cmsgHeader + len(data)
-		if len(oob) < end {
-			fits = false
-			return
-		}
-		binary.LittleEndian.PutUint64(oob[n:], uint64(cmsgHeader+len(data)))
-		binary.LittleEndian.PutUint32(oob[n+8:], level)
-		binary.LittleEndian.PutUint32(oob[n+12:], kind)
-		copy(oob[n+cmsgHeader:], data)
-		n = min((end+7)&^7, len(oob))
+// cmsgs are control messages being written to oob.
+type cmsgs struct {
+	oob []byte
+	n   int
+	cut bool // something had to be left out
+}
+
+// add writes one message. What does not fit is cut off, as far as there is room
+// for a header (put_cmsg in Linux).
+func (w *cmsgs) add(level, kind uint32, data []byte) {
+	room := w.oob[w.n:]
+	if len(room) < cmsgHeader {
+		w.cut = true
+		return
 	}
-	is4 := !v6 || c.Dst.Is4()
+	size := cmsgHeader + len(data)
+	if len(room) < size {
+		w.cut, size = true, len(room)
+	}
+	binary.LittleEndian.PutUint64(room, uint64(size))
+	binary.LittleEndian.PutUint32(room[8:], level)
+	binary.LittleEndian.PutUint32(room[12:], kind)
+	copy(room[cmsgHeader:size], data)
+	w.n += min(align(cmsgHeader+len(data)), len(room))
+}
+
+func align(n int) int { return (n + 7) &^ 7 }
+
+// put writes what c has to oob, in Linux's order. fits is false if it had to
+// leave something out. v6 is whether the socket is one of IPv6.
+func (c *Control) put(oob []byte, v6 bool) (n int, fits bool) {
+	w := cmsgs{oob: oob}
+	is4 := !v6 || c.from4
 	if c.Has&ControlTimestamp != 0 {
-		ts := binary.LittleEndian.AppendUint64(nil, uint64(c.Timestamp.Unix()))
-		add(levelSocket, soTimestampns, binary.LittleEndian.AppendUint64(ts, uint64(c.Timestamp.Nanosecond())))
+		at := binary.LittleEndian.AppendUint64(nil, uint64(c.Timestamp.Unix()))
+		w.add(levelSocket, soTimestamp, binary.LittleEndian.AppendUint64(at, uint64(c.Timestamp.Nanosecond()/1000)))
+	}
+	if c.Has&ControlPacketInfo != 0 {
+		c.putInfo(&w)
 	}
 	if c.Has&ControlTTL != 0 {
 		level, kind := uint32(levelIP), uint32(ipTTL)
 		if !is4 {
 			level, kind = levelIPv6, v6HopLimit
 		}
-		add(level, kind, binary.LittleEndian.AppendUint32(nil, uint32(c.TTL)))
+		w.add(level, kind, binary.LittleEndian.AppendUint32(nil, uint32(c.TTL)))
 	}
 	if c.Has&ControlTOS != 0 {
 		if is4 {
-			add(levelIP, ipTOS, []byte{c.TOS})
+			w.add(levelIP, ipTOS, []byte{c.TOS})
 		} else {
-			add(levelIPv6, v6TClass, binary.LittleEndian.AppendUint32(nil, uint32(c.TOS)))
+			w.add(levelIPv6, v6TClass, binary.LittleEndian.AppendUint32(nil, uint32(c.TOS)))
 		}
 	}
-	if c.Has&ControlPacketInfo != 0 {
-		if is4 {
-			// The index of the NIC, the address received on, and the header's.
-			info := make([]byte, 12)
-			binary.LittleEndian.PutUint32(info, uint32(c.nicIndex))
-			copy(info[4:], c.Dst.AsSlice())
-			copy(info[8:], c.Dst.AsSlice())
-			add(levelIP, ipPktinfo, info)
-		} else {
-			info := make([]byte, 20)
-			copy(info, c.Dst.AsSlice())
-			binary.LittleEndian.PutUint32(info[16:], uint32(c.nicIndex))
-			add(levelIPv6, v6Pktinfo, info)
-		}
+	return w.n, !w.cut
+}
+
+// putInfo writes the packet info in the forms that were asked for: an IPv6
+// socket has IPv4 datagrams in both.
+func (c *Control) putInfo(w *cmsgs) {
+	if c.forms&flagInfo6 != 0 {
+		to := c.Dst.As16()
+		w.add(levelIPv6, v6Pktinfo, binary.LittleEndian.AppendUint32(to[:], uint32(c.nicIndex)))
 	}
-	return n, fits
+	if c.forms&flagInfo4 != 0 {
+		// The index of the NIC, where an answer would come from, and the header's.
+		info := binary.LittleEndian.AppendUint32(nil, uint32(c.nicIndex))
+		info = append(info, c.answer.AsSlice()...)
+		w.add(levelIP, ipPktinfo, append(info, c.Dst.AsSlice()...))
+	}
 }
 
 // parse reads what a message is to be sent with. EINVAL for what is malformed
-// or cannot be sent. Bytes too few for a header are ignored (CMSG_NXTHDR).
+// or cannot be sent. Levels that are not IP's, and bytes too few for a header,
+// are ignored, as on Linux (ip_cmsg_send, CMSG_NXTHDR).
 func (c *Control) parse(oob []byte, v6 bool) error {
 	for len(oob) >= cmsgHeader {
 		size := binary.LittleEndian.Uint64(oob)
@@ -82,30 +103,72 @@ func (c *Control) parse(oob []byte, v6 bool) error {
 		if size < cmsgHeader || size > uint64(len(oob)) {
 			return syscall.EINVAL
 		}
-		if err := c.one(level, kind, oob[cmsgHeader:size], v6); err != nil {
-			return err
+		data, ok := oob[cmsgHeader:size], true
+		switch {
+		case level == levelIP:
+			ok = c.oneIPv4(kind, data)
+		case level == levelIPv6 && v6:
+			ok = c.oneIPv6(kind, data)
+		case level == levelSocket:
+			ok = false
 		}
-		oob = oob[min((size+7)&^7, uint64(len(oob))):]
+		if !ok {
+			return syscall.EINVAL
+		}
+		oob = oob[min(uint64(align(int(size))), uint64(len(oob))):]
 	}
 	return nil
 }
 
-func (c *Control) one(level, kind uint32, data []byte, v6 bool) error {
+// oneIPv4 reads a message of the level of IPv4.
+func (c *Control) oneIPv4(kind uint32, data []byte) bool {
+	v, isInt := number32(data)
 	switch {
-	case (level == levelIP && kind == ipTTL || level == levelIPv6 && kind == v6HopLimit) && len(data) >= 4:
-		hops := int32(binary.LittleEndian.Uint32(data))
-		if hops < 0 || hops > 255 {
-			return syscall.EINVAL
-		}
-		c.Has, c.TTL = c.Has|ControlTTL, uint8(hops)
-	case level == levelIPv6 && kind == v6Pktinfo && v6 && len(data) >= 20:
-		c.Has |= ControlPacketInfo
-		c.nicIndex = int32(binary.LittleEndian.Uint32(data[16:]))
-		if a := netip.AddrFrom16([16]byte(data)); !a.IsUnspecified() {
-			c.Dst = a
-		}
+	case kind == ipTTL && isInt && v >= 1 && v <= 255:
+		c.Has, c.TTL = c.Has|ControlTTL, uint8(v)
+	case kind == ipTOS && isInt && v >= 0 && v <= 255:
+		c.Has, c.TOS = c.Has|ControlTOS, uint8(v)
+	case kind == ipTOS && len(data) == 1:
+		c.Has, c.TOS = c.Has|ControlTOS, data[0]
+	case kind == ipPktinfo && len(data) == 12:
+		c.info(data, netip.AddrFrom4([4]byte(data[4:])))
 	default:
-		return syscall.EINVAL
+		return false
 	}
-	return nil
+	return true
+}
+
+// oneIPv6 reads a message of the level of IPv6.
+func (c *Control) oneIPv6(kind uint32, data []byte) bool {
+	v, isInt := number32(data)
+	switch {
+	case kind == v6HopLimit && isInt && v == -1: // the socket's own
+		c.Has &^= ControlTTL
+	case kind == v6HopLimit && isInt && v >= 0 && v <= 255:
+		c.Has, c.TTL = c.Has|ControlTTL, uint8(v)
+	case kind == v6TClass && isInt && v >= -1 && v <= 255:
+		c.Has, c.TOS = c.Has|ControlTOS, uint8(v) // Linux makes 255 of -1
+	case kind == v6Pktinfo && len(data) >= 20:
+		c.info(data[16:], netip.AddrFrom16([16]byte(data)))
+	default:
+		return false
+	}
+	return true
+}
+
+// info is packet info to be sent: a NIC's number, and the source.
+func (c *Control) info(nic []byte, from netip.Addr) {
+	c.Has, c.Dst = c.Has|ControlPacketInfo, netip.Addr{}
+	c.nicIndex = int32(binary.LittleEndian.Uint32(nic))
+	if !from.IsUnspecified() {
+		c.Dst = from
+	}
+}
+
+// number32 is the value of a message that is one int.
+func number32(data []byte) (v int32, ok bool) {
+	if len(data) != 4 {
+		return 0, false
+	}
+	return int32(binary.LittleEndian.Uint32(data)), true
 }

@@ -66,8 +66,8 @@ func (c *UDPConn) LeaveGroup(group netip.Addr, nic string) error {
 	return c.base().LeaveGroup(group, nic)
 }
 
-// SetMulticastInterface sends what goes to groups through one NIC; "" leaves it
-// to the routes.
+// SetMulticastInterface sends what goes to groups through one NIC; "" leaves the
+// choice to the stack, as [Socket.SetMulticastInterface] says, with its errors.
 func (c *UDPConn) SetMulticastInterface(nic string) error { return c.base().SetMulticastInterface(nic) }
 
 // SetMulticastTTL sets the hops of what goes to groups, 1 unless set.
@@ -119,8 +119,8 @@ func (c *PingConn) LeaveGroup(group netip.Addr, nic string) error {
 	return c.base().LeaveGroup(group, nic)
 }
 
-// SetMulticastInterface sends what goes to groups through one NIC; "" leaves it
-// to the routes.
+// SetMulticastInterface sends what goes to groups through one NIC; "" leaves the
+// choice to the stack, as [Socket.SetMulticastInterface] says, with its errors.
 func (c *PingConn) SetMulticastInterface(nic string) error {
 	return c.base().SetMulticastInterface(nic)
 }

@@ -40,6 +40,12 @@ type Dialer struct {
 	// KeepAliveConfig is all there is of keepalive.
 	KeepAliveConfig net.KeepAliveConfig
 
+	// SendAutotune and ReceiveAutotune say how far the buffers of a TCP connection
+	// may grow by themselves: up to so many payload bytes, AutotuneOff not at
+	// all, 0 what the stack has for all ([Socket.SetSendAutotune]). Sizes set in
+	// Control are fixed.
+	SendAutotune, ReceiveAutotune int
+
 	// Resolver turns names into addresses; *net.Resolver is one. nil: only
 	// literal addresses can be dialled. (The machine's own resolver would be
 	// asked over the kernel's network, not this one.)
@@ -76,6 +82,7 @@ func (d *Dialer) Dial(network, address string) (net.Conn, error) {
 // context.Canceled; *net.DNSError for a name without addresses. Of several
 // addresses that fail, the first one's error.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	needContext(ctx)
 	k, f, err := kindOf(network)
 	if err == nil && k == ping {
 		err = net.UnknownNetworkError(network)
@@ -251,7 +258,7 @@ func (a *attempts) open(ctx context.Context, so *Socket, remote netip.AddrPort) 
 	// With a port of the stack's choice it stands for Linux's way to choose: one
 	// port serves connections to many peers.
 	reuse := a.local.Port() == 0
-	err := prepare(so, connDefaults(reuse, a.d.KeepAlive, a.d.KeepAliveConfig), a.d.control(ctx), remote.String())
+	err := prepare(so, connDefaults(reuse, a.d.KeepAlive, a.d.KeepAliveConfig, a.d.SendAutotune, a.d.ReceiveAutotune), a.d.control(ctx), remote.String())
 	if err == nil && (a.local.Addr().IsValid() || a.local.Port() != 0) {
 		err = inCall("bind", so.Bind(a.local))
 	}

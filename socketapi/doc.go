@@ -31,6 +31,10 @@
 // local Close net.ErrClosed, a deadline os.ErrDeadlineExceeded. Deadlines run on
 // the stack's clock.
 //
+// A call that takes a context panics with "nil context" without one, as package
+// net's DialContext does; any other nil, and a zero value that was never opened,
+// is EINVAL.
+//
 // The package starts no goroutine, but for a dial that tries IPv6 and IPv4 at
 // the same time: one for each, which ends with its attempt, and the one that
 // comes second soon after the dial. What it is told of it is told on gVisor's TCP

@@ -29,3 +29,11 @@ func (dialTimeout) Is(target error) bool {
 
 // errInvalid is EINVAL for arguments that no call would have accepted.
 func errInvalid(call string) error { return os.NewSyscallError(call, syscall.EINVAL) }
+
+// needContext panics without a context, as net.Dialer's DialContext does: it is
+// a mistake in the program, and a wait that nothing can end would hide it.
+func needContext(ctx context.Context) {
+	if ctx == nil {
+		panic("nil context")
+	}
+}

@@ -68,6 +68,7 @@ func (so *Socket) Info() (Info, error) {
 	if so.kind != stream {
 		return Info{}, syscall.ENOPROTOOPT
 	}
+	so.boundSegments()
 	st := so.look()
 	info := infoOf(&st, so.stack.Clock())
 	if h, ok := so.Holdup(); ok && info.Conn != nil {

@@ -180,7 +180,7 @@ func (s *kernelSock) SendMsg(m *socketapi.Message, flags socketapi.MsgFlags) (in
 	if m.Addr.IsValid() && !s.stream {
 		to = s.sockaddr(m.Addr)
 	}
-	return unix.SendmsgBuffers(s.fd, m.Buffers, nil, to, int(flags)|unix.MSG_NOSIGNAL)
+	return unix.SendmsgBuffers(s.fd, m.Buffers, s.cmsgs(&m.Control), to, int(flags)|unix.MSG_NOSIGNAL)
 }
 
 func (s *kernelSock) RecvFrom(p []byte, flags socketapi.MsgFlags) (int, netip.AddrPort, error) {
@@ -190,8 +190,12 @@ func (s *kernelSock) RecvFrom(p []byte, flags socketapi.MsgFlags) (int, netip.Ad
 }
 
 func (s *kernelSock) RecvMsg(m *socketapi.Message, flags socketapi.MsgFlags) (int, error) {
-	n, _, out, from, err := unix.RecvmsgBuffers(s.fd, m.Buffers, nil, int(flags))
+	oob := make([]byte, 512)
+	n, oobn, out, from, err := unix.RecvmsgBuffers(s.fd, m.Buffers, oob, int(flags)|unix.MSG_CMSG_CLOEXEC)
 	if err != nil {
+		return 0, err
+	}
+	if m.Control, err = parseCmsgs(oob[:oobn]); err != nil {
 		return 0, err
 	}
 	size := 0
@@ -201,7 +205,7 @@ func (s *kernelSock) RecvMsg(m *socketapi.Message, flags socketapi.MsgFlags) (in
 	if n == 0 && size > 0 && s.stream {
 		return 0, io.EOF
 	}
-	m.Addr, m.Flags = fromSockaddr(from), socketapi.MsgFlags(out)
+	m.Addr, m.Flags = fromSockaddr(from), socketapi.MsgFlags(out)&^unix.MSG_CMSG_CLOEXEC
 	return n, nil
 }
 

@@ -19,6 +19,7 @@ type link struct {
 	queues []tap.Queue
 
 	mu         sync.Mutex
+	seen       func(frame []byte, off tap.Offload) // told of every frame, may be nil
 	held       bool
 	frames     []heldFrame
 	rnd        *rand.Rand // nil loses and swaps nothing
@@ -53,6 +54,9 @@ func (q linkQueue) Write(bufs [][]byte, off tap.Offload) error {
 	l := q.l
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.seen != nil {
+		l.seen(bytes.Join(bufs, nil), off)
+	}
 	if l.held {
 		l.frames = append(l.frames, heldFrame{q.Queue, bytes.Join(bufs, nil), off})
 		return nil
@@ -72,6 +76,14 @@ func (q linkQueue) Write(bufs [][]byte, off tap.Offload) error {
 		_ = f.q.Write([][]byte{f.data}, f.off)
 	}
 	return err
+}
+
+// look has see called with every frame that is written from now on, whatever
+// then happens to it.
+func (l *link) look(see func(frame []byte, off tap.Offload)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.seen = see
 }
 
 // hold keeps back what is written from now on.

@@ -30,6 +30,12 @@ type ListenConfig struct {
 	// KeepAliveConfig is all there is of keepalive.
 	KeepAliveConfig net.KeepAliveConfig
 
+	// SendAutotune and ReceiveAutotune say how far the buffers of accepted connections
+	// may grow by themselves: up to so many payload bytes, AutotuneOff not at
+	// all, 0 what the stack has for all ([Socket.SetSendAutotune]). Sizes set in
+	// Control are fixed.
+	SendAutotune, ReceiveAutotune int
+
 	// Backlog bounds the connections that wait for Accept; 0 is 4,096.
 	Backlog int
 }
@@ -106,6 +112,7 @@ func (lc *ListenConfig) ListenUDP(ctx context.Context, network, address string) 
 // open makes a socket and binds it. The address is returned as far as it could
 // be read, also with an error; the socket is closed then.
 func (lc *ListenConfig) open(ctx context.Context, so *Socket, k kind, network, address string) (netip.AddrPort, error) {
+	needContext(ctx)
 	if err := ctx.Err(); err != nil {
 		return netip.AddrPort{}, err
 	}
@@ -131,7 +138,7 @@ func (lc *ListenConfig) openAt(so *Socket, k kind, f family, ap netip.AddrPort) 
 	if err := so.open(lc.Stack, k, f); err != nil {
 		return inCall("socket", err)
 	}
-	err := prepare(so, connDefaults(true, lc.KeepAlive, lc.KeepAliveConfig), lc.Control, so.localText(ap))
+	err := prepare(so, connDefaults(true, lc.KeepAlive, lc.KeepAliveConfig, lc.SendAutotune, lc.ReceiveAutotune), lc.Control, so.localText(ap))
 	if err == nil {
 		err = inCall("bind", so.Bind(ap))
 	}
@@ -158,7 +165,7 @@ func prepare(so *Socket, forStreams []setting, control func(string, string, *Soc
 		settings = forStreams
 	}
 	for _, s := range settings {
-		if err := so.SetOption(s.option, s.value); err != nil {
+		if err := so.apply(s); err != nil {
 			return inCall("setsockopt", err)
 		}
 	}
@@ -173,8 +180,14 @@ func prepare(so *Socket, forStreams []setting, control func(string, string, *Soc
 // keepalive. reuse is SO_REUSEADDR. A listener has it, so that a restarted
 // server need not wait for the TIME-WAITs of its predecessor; gVisor then allows
 // one more thing that Linux does not, hence overlaps.
-func connDefaults(reuse bool, idle time.Duration, cfg net.KeepAliveConfig) []setting {
+func connDefaults(reuse bool, idle time.Duration, cfg net.KeepAliveConfig, send, receive int) []setting {
 	out := []setting{{option: TCP_NODELAY, value: 1}, {option: SO_REUSEADDR, value: b2i(reuse)}}
+	if send != 0 {
+		out = append(out, setting{apply: func(so *Socket) error { return so.SetSendAutotune(send) }})
+	}
+	if receive != 0 {
+		out = append(out, setting{apply: func(so *Socket) error { return so.SetReceiveAutotune(receive) }})
+	}
 	switch {
 	case cfg.Enable:
 		return append(out, keepAlive(cfg)...)

@@ -1,28 +1,24 @@
 package socketapi_test
 
 import (
-	"context"
 	"net"
 	"net/netip"
 	"os"
 	"testing"
-	"time"
 
-	"gvisor.dev/gvisor/pkg/refs"
-
-	"tapstack/internal/netns/netnstest"
+	"tapstack/internal/stacktest"
 	"tapstack/socketapi"
 	"tapstack/stack"
 	"tapstack/tap"
 )
 
-func TestMain(m *testing.M) {
-	// Every packet and chunk of gVisor's must have been released in the end.
-	refs.SetLeakMode(refs.LeaksPanic)
-	code := netnstest.Main(m)
-	refs.DoLeakCheck()
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(stacktest.Main(m)) }
+
+var (
+	host       = stacktest.Host
+	within     = stacktest.Within
+	eventually = stacktest.Eventually
+)
 
 // Addresses of the two stacks that tests connect: host a and host b.
 var (
@@ -35,19 +31,6 @@ func pair(t testing.TB, cfg *stack.Config) (a, b *stack.Stack) {
 	t.Helper()
 	da, db := tap.Pipe(nil)
 	return host(t, da, cfg, a4, a6), host(t, db, cfg, b4, b6)
-}
-
-func host(t testing.TB, dev tap.Device, cfg *stack.Config, addrs ...netip.Prefix) *stack.Stack {
-	t.Helper()
-	s, err := stack.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
-	if _, err := s.AddNIC(dev, &stack.NICConfig{Addresses: addrs}); err != nil {
-		t.Fatal(err)
-	}
-	return s
 }
 
 // connect makes a TCP connection from a to b at b's address.
@@ -68,14 +51,6 @@ func connect(t testing.TB, a, b *stack.Stack, addr netip.Addr) (client, server *
 	}
 	t.Cleanup(func() { _ = c.Close(); _ = s.Close() })
 	return c.(*socketapi.TCPConn), s
-}
-
-// within bounds what a test waits for: far above what it takes, so that only
-// a hang ends it.
-func within(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	t.Cleanup(cancel)
-	return ctx
 }
 
 var _ net.Conn = (*socketapi.TCPConn)(nil)

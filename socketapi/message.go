@@ -43,17 +43,22 @@ type Message struct {
 }
 
 // Control is what cmsg(3) carries. Has says which of the fields mean something.
+// Sending one with a field that can only be received is EINVAL.
 type Control struct {
 	Has ControlFields
 
-	TTL       uint8      // IP_TTL, IPV6_HOPLIMIT
-	TOS       uint8      // IP_TOS, IPV6_TCLASS; received only
-	Dst       netip.Addr // IP_PKTINFO, IPV6_PKTINFO: received, where it was sent to; IPv6 sent, from where
+	TTL       uint8      // IP_TTL, IPV6_HOPLIMIT; sent over IPv4, 1 to 255
+	TOS       uint8      // IP_TOS, IPV6_TCLASS
+	Dst       netip.Addr // IP_PKTINFO, IPV6_PKTINFO: received, where it was sent to; sent, from where
 	NIC       string     // the same: the NIC's name, "" for any
 	Timestamp time.Time  // SO_TIMESTAMP, on the stack's clock; received only
 	Inq       int        // TCP_INQ: bytes still in the receive buffer; received only
 
-	nicIndex int32 // NIC as gVisor numbers it, for messages as bytes
+	// For messages as bytes.
+	nicIndex int32      // NIC as gVisor numbers it
+	answer   netip.Addr // ipi_spec_dst: from where an answer over IPv4 would come
+	forms    flag       // of packet info: flagInfo4, flagInfo6
+	from4    bool       // it came over IPv4
 }
 
 // ControlFields is a set of fields of [Control].

@@ -37,7 +37,7 @@ const (
 
 	TCP_NODELAY       // Nagle's algorithm off
 	TCP_CORK          // hold back segments that are not full, for 200 ms at most
-	TCP_MAXSEG        // largest segment that the peer may send, as our SYN says it; set before connect or listen. Reads how large ours are
+	TCP_MAXSEG        // bounds segments both ways, TCP options counted in, 88 to 32,767; 0 takes it away. Set before connect or listen; later it only lowers what we send. Reads the payload of ours
 	TCP_KEEPIDLE      // seconds until the first keepalive probe
 	TCP_KEEPINTVL     // seconds between probes
 	TCP_KEEPCNT       // probes without answer that end the connection
@@ -141,6 +141,14 @@ type setting struct {
 	value  int
 }
 
+// apply puts a setting in force.
+func (so *Socket) apply(s setting) error {
+	if s.apply != nil {
+		return s.apply(so)
+	}
+	return so.SetOption(s.option, s.value)
+}
+
 // What has no number is remembered by these.
 const (
 	lingerSetting Option = -1 - iota
@@ -172,6 +180,7 @@ func (so *Socket) bequeath(child *Socket) {
 	child.ep.SocketOptions().SetDelayOption(so.ep.SocketOptions().GetDelayOption())
 	child.flags.Store(so.flags.Load())
 	child.autotuneMax.Store(so.autotuneMax.Load())
+	child.tuneSend(int(so.sendTuneMax.Load()))
 	if so.flagged(flagAccount) {
 		_ = child.SetAccounting(true) // the child is new and a stream
 	}
@@ -194,7 +203,10 @@ const (
 	flagInq
 	flagReceiveFixed // SO_RCVBUF was set
 	flagAccount      // accepted sockets keep an account
+	flagInfo4        // IP_PKTINFO
+	flagInfo6        // IPV6_RECVPKTINFO
+	flagSendFixed    // SO_SNDBUF was set
 )
 
-// flagged reports whether a flag is set.
+// flagged reports whether a flag, or one of several, is set.
 func (so *Socket) flagged(f flag) bool { return so.flags.Load()&uint32(f) != 0 }

@@ -139,22 +139,26 @@ func (so *Socket) membership(group netip.Addr, nic string) (m tcpip.MembershipOp
 		return m, syscall.EINVAL
 	}
 	m.MulticastAddr = tcpip.AddrFromSlice(group.AsSlice())
-	if nics := so.stack.NICs(); nic == "" && len(nics) == 1 {
-		m.NIC = nics[0].ID() // no route leads to a group, and there is no choice
+	if nic == "" {
+		if only := so.stack.OnlyNIC(); only != nil {
+			m.NIC = only.ID() // no route leads to a group, and there is no choice
+		}
 		return m, nil
 	}
-	if nic != "" {
-		id, ok := nicID(so.stack, nic)
-		if !ok {
-			return m, syscall.ENODEV
-		}
-		m.NIC = id
+	id, ok := nicID(so.stack, nic)
+	if !ok {
+		return m, syscall.ENODEV
 	}
+	m.NIC = id
 	return m, nil
 }
 
-// SetMulticastInterface sends what goes to groups through one NIC; "" leaves it
-// to the routes (IP_MULTICAST_IF, IPV6_MULTICAST_IF).
+// SetMulticastInterface sends what goes to groups through one NIC; "", the
+// default, leaves it to the address that the socket is bound to, whose NIC it
+// is, or else to the routes, or if the stack has one NIC alone to that
+// (IP_MULTICAST_IF, IPV6_MULTICAST_IF).
+//
+// Errors: ENODEV for a NIC there is not, ENOPROTOOPT for streams.
 func (so *Socket) SetMulticastInterface(nic string) error {
 	if err := so.use(); err != nil {
 		return err
@@ -176,4 +180,42 @@ func (so *Socket) SetMulticastInterface(nic string) error {
 		}
 	}
 	return so.errno(so.ep.SetSockOpt(&tcpip.MulticastInterfaceOption{NIC: id}))
+}
+
+// ifOfGroups is the NIC through which a datagram to a group, or to all on the
+// link (255.255.255.255), leaves without a route: 0 for what the routes say.
+// gVisor asks them even when there is but one way to go.
+func (so *Socket) ifOfGroups(to tcpip.FullAddress) tcpip.NICID {
+	if only := so.stack.OnlyNIC(); only != nil {
+		return only.ID()
+	}
+	if so.ep.SocketOptions().GetBindToDevice() != 0 || so.multicastNIC(to) != 0 {
+		return 0 // gVisor goes by these
+	}
+	local, err := so.ep.GetLocalAddress()
+	if err != nil || local.Addr.BitLen() != to.Addr.BitLen() {
+		return 0
+	}
+	proto := ipv4
+	if to.Addr.BitLen() == 128 {
+		proto = ipv6
+	}
+	return so.stack.Netstack().CheckLocalAddress(0, proto, local.Addr)
+}
+
+// multicastNIC is what SetMulticastInterface has chosen for a destination, 0
+// for nothing.
+func (so *Socket) multicastNIC(to tcpip.FullAddress) tcpip.NICID {
+	if to.Addr.BitLen() == 128 {
+		n, err := so.ep.GetSockOptInt(tcpip.IPv6MulticastInterfaceOption)
+		if err != nil {
+			return 0
+		}
+		return tcpip.NICID(n)
+	}
+	var opt tcpip.MulticastInterfaceOption
+	if so.ep.GetSockOpt(&opt) != nil {
+		return 0
+	}
+	return opt.NIC
 }

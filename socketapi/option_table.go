@@ -43,26 +43,26 @@ func init() {
 		TCP_KEEPCNT:       number("TCP_KEEPCNT", streams, tcpip.KeepaliveCountOption, 1, 127),
 		TCP_USER_TIMEOUT:  duration[tcpip.TCPUserTimeoutOption]("TCP_USER_TIMEOUT", time.Millisecond, 0, math.MaxInt32),
 		TCP_LINGER2:       duration[tcpip.TCPLingerTimeoutOption]("TCP_LINGER2", time.Second, math.MinInt32, math.MaxInt32),
-		TCP_DEFER_ACCEPT:  atLeast0(duration[tcpip.TCPDeferAcceptOption]("TCP_DEFER_ACCEPT", time.Second, 0, math.MaxInt32)),
+		TCP_DEFER_ACCEPT:  {"TCP_DEFER_ACCEPT", streams, getDeferAccept, setDeferAccept, true},
 		TCP_QUICKACK:      readOnly("TCP_QUICKACK", streams, func(*Socket) int { return 1 }),
 		TCP_NOTSENT_LOWAT: {"TCP_NOTSENT_LOWAT", streams, getNotsentLowat, setNotsentLowat, true},
 		TCP_INQ:           zeroOrOne(flagOption("TCP_INQ", streams, flagInq)),
 
 		IP_TTL:            {"IP_TTL", any_, getTTL, setTTL, true},
-		IP_TOS:            lowByte(number("IP_TOS", any_, tcpip.IPv4TOSOption, 0, 255)),
+		IP_TOS:            steady(lowByte(number("IP_TOS", any_, tcpip.IPv4TOSOption, 0, 255))),
 		IP_MTU_DISCOVER:   {"IP_MTU_DISCOVER", any_, getMTUDiscover, setMTUDiscover, true},
 		IP_MULTICAST_TTL:  orDefaultOf(1, number("IP_MULTICAST_TTL", messages, tcpip.MulticastTTLOption, 0, 255)),
 		IP_MULTICAST_LOOP: boolean("IP_MULTICAST_LOOP", messages, (*tcpip.SocketOptions).GetMulticastLoop, (*tcpip.SocketOptions).SetMulticastLoop),
 		IP_RECVTTL:        boolean("IP_RECVTTL", messages, (*tcpip.SocketOptions).GetReceiveTTL, (*tcpip.SocketOptions).SetReceiveTTL),
 		IP_RECVTOS:        boolean("IP_RECVTOS", messages, (*tcpip.SocketOptions).GetReceiveTOS, (*tcpip.SocketOptions).SetReceiveTOS),
-		IP_PKTINFO:        boolean("IP_PKTINFO", messages, (*tcpip.SocketOptions).GetReceivePacketInfo, (*tcpip.SocketOptions).SetReceivePacketInfo),
+		IP_PKTINFO:        packetInfoOption("IP_PKTINFO", messages, flagInfo4),
 
 		IPV6_V6ONLY:         {"IPV6_V6ONLY", ipv6s, getV6Only, setV6Only, false},
 		IPV6_UNICAST_HOPS:   {"IPV6_UNICAST_HOPS", ipv6s, getHops, setHops, true},
-		IPV6_TCLASS:         orDefaultOf(0, number("IPV6_TCLASS", ipv6s, tcpip.IPv6TrafficClassOption, 0, 255)),
+		IPV6_TCLASS:         steady(orDefaultOf(0, number("IPV6_TCLASS", ipv6s, tcpip.IPv6TrafficClassOption, 0, 255))),
 		IPV6_MULTICAST_HOPS: orDefaultOf(1, number("IPV6_MULTICAST_HOPS", messages6, tcpip.MulticastTTLOption, 0, 255)),
 		IPV6_MULTICAST_LOOP: zeroOrOne(boolean("IPV6_MULTICAST_LOOP", messages6, (*tcpip.SocketOptions).GetMulticastLoop, (*tcpip.SocketOptions).SetMulticastLoop)),
-		IPV6_RECVPKTINFO:    boolean("IPV6_RECVPKTINFO", messages6, (*tcpip.SocketOptions).GetIPv6ReceivePacketInfo, (*tcpip.SocketOptions).SetIPv6ReceivePacketInfo),
+		IPV6_RECVPKTINFO:    packetInfoOption("IPV6_RECVPKTINFO", messages6, flagInfo6),
 		IPV6_RECVHOPLIMIT:   boolean("IPV6_RECVHOPLIMIT", messages6, (*tcpip.SocketOptions).GetReceiveHopLimit, (*tcpip.SocketOptions).SetReceiveHopLimit),
 		IPV6_RECVTCLASS:     boolean("IPV6_RECVTCLASS", messages6, (*tcpip.SocketOptions).GetReceiveTClass, (*tcpip.SocketOptions).SetReceiveTClass),
 	}
@@ -150,17 +150,10 @@ func flagOption(name string, has func(*Socket) bool, f flag) optionSpec {
 }
 
 // Linux's ways with values that an option does not have: lowByte takes the lower
-// eight bits, atLeast0 takes 0 for negative ones, orDefaultOf a default for -1,
-// zeroOrOne says EINVAL.
+// eight bits, orDefaultOf a default for -1, zeroOrOne says EINVAL.
 func lowByte(spec optionSpec) optionSpec {
 	set := spec.set
 	spec.set = func(so *Socket, v int) error { return set(so, v&0xff) }
-	return spec
-}
-
-func atLeast0(spec optionSpec) optionSpec {
-	set := spec.set
-	spec.set = func(so *Socket, v int) error { return set(so, max(v, 0)) }
 	return spec
 }
 
@@ -184,6 +177,32 @@ func zeroOrOne(spec optionSpec) optionSpec {
 		return set(so, v)
 	}
 	return spec
+}
+
+// deferredEarly is what TCP_DEFER_ACCEPT is short of its whole seconds inside
+// gVisor, which sends the SYN-ACK again only strictly after that time: one that
+// is due at that very second, as with an exact clock it is, would be left out,
+// and the next is twice as late (handshake.retransmitHandlerLocked).
+const deferredEarly = time.Nanosecond
+
+func getDeferAccept(so *Socket) (int, error) {
+	var d tcpip.TCPDeferAcceptOption
+	if err := so.ep.GetSockOpt(&d); err != nil {
+		return 0, so.errno(err)
+	}
+	return int((time.Duration(d) + deferredEarly) / time.Second), nil
+}
+
+// setDeferAccept takes 0 for negative values, as Linux does.
+func setDeferAccept(so *Socket, v int) error {
+	if v > math.MaxInt32 {
+		return syscall.EINVAL
+	}
+	var d tcpip.TCPDeferAcceptOption
+	if v > 0 {
+		d = tcpip.TCPDeferAcceptOption(time.Duration(v)*time.Second - deferredEarly)
+	}
+	return so.errno(so.ep.SetSockOpt(&d))
 }
 
 // readOnly is a row without set.
@@ -228,23 +247,6 @@ func (so *Socket) pendingErrno() int {
 		}
 	}
 	return errnoOf(so.errno(so.ep.LastError()))
-}
-
-// getMaxSeg is what was asked for before the handshake, and what it came to
-// after: gVisor always says 536 then.
-func getMaxSeg(so *Socket) (int, error) {
-	if mss := so.look().Snd.MSS; mss > 0 {
-		return mss, nil
-	}
-	v, err := so.ep.GetSockOptInt(tcpip.MaxSegOption)
-	if err != nil {
-		return 0, so.errno(err)
-	}
-	return v, nil
-}
-
-func setMaxSeg(so *Socket, v int) error {
-	return so.errno(so.ep.SetSockOptInt(tcpip.MaxSegOption, v))
 }
 
 // mtuDiscover are gVisor's values by Linux's (IP_PMTUDISC_DONT, _WANT, _DO,

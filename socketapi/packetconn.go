@@ -216,8 +216,8 @@ func (c *datagrams) LeaveGroup(group netip.Addr, nic string) error {
 	return c.opErr("set", nil, inCall("setsockopt", c.so.LeaveGroup(group, nic)))
 }
 
-// SetMulticastInterface sends what goes to groups through one NIC; "" leaves it
-// to the routes.
+// SetMulticastInterface sends what goes to groups through one NIC; "" leaves the
+// choice to the stack, as [Socket.SetMulticastInterface] says, with its errors.
 func (c *datagrams) SetMulticastInterface(nic string) error {
 	if !c.valid() {
 		return errNil

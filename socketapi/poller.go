@@ -205,6 +205,7 @@ func (p *Poller) Len() int {
 // context.DeadlineExceeded and os.ErrDeadlineExceeded; EINVAL without room in
 // events.
 func (p *Poller) Wait(ctx context.Context, events []Event) (int, error) {
+	needContext(ctx)
 	if p == nil {
 		return 0, errNil
 	}

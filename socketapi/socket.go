@@ -43,7 +43,10 @@ type Socket struct {
 	flags        atomic.Uint32 // of type flag
 	watched      atomic.Uint32 // watchSent and so on
 	account      atomic.Pointer[engine.Account]
-	autotuneMax  atomic.Int64 // largest receive buffer that autotuning may choose; 0 is the stack's
+	autotuneMax  atomic.Int64 // largest receive buffer that autotuning may choose; 0 leaves it to gVisor, below 0 is off
+	sendTuneMax  atomic.Int64 // and send buffer
+	maxSeg       atomic.Int32 // TCP_MAXSEG; 0 is no bound
+	bounded      atomic.Bool  // what is sent keeps to maxSeg
 
 	lastErrno        atomic.Uint32 // what ended the connection, once a call has returned it
 	shut             atomic.Uint32 // of a socket without connection: what Shutdown ended, as tcpip.ShutdownFlags
@@ -148,6 +151,13 @@ func (so *Socket) own(s *stack.Stack, ep tcpip.Endpoint, q *waiter.Queue, k kind
 	if k == stream {
 		// gVisor begins without Nagle's algorithm, on accepted sockets too.
 		ep.SocketOptions().SetDelayOption(true)
+		send, receive := s.Autotunes()
+		if !send {
+			so.tuneSend(AutotuneOff)
+		}
+		if !receive {
+			so.autotuneMax.Store(AutotuneOff)
+		}
 	}
 }
 

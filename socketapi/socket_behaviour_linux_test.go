@@ -99,7 +99,7 @@ func received(so sock, n int, flags socketapi.MsgFlags) string {
 // TestSocketBehaviour runs the table.
 func TestSocketBehaviour(t *testing.T) {
 	kernelA, kernelB := kernelPair(t)
-	for _, r := range slices.Concat(connectRows, pollRows, stateRows, messageRows, datagramSocketRows, optionValueRows, inheritRows) {
+	for _, r := range slices.Concat(connectRows, pollRows, stateRows, messageRows, datagramSocketRows, controlRows, optionValueRows, inheritRows) {
 		t.Run(r.name, func(t *testing.T) {
 			want := &sockProbe{&probe{TB: t, a: kernelA, b: kernelB}, func(host byte, network string) sock {
 				return newKernel(t, map[byte]kernelNode{'a': kernelA, 'b': kernelB}[host].NS, network)

@@ -139,6 +139,9 @@ func (so *Socket) Connect(remote netip.AddrPort) error {
 	if so.kind == stream && so.isBroadcast(fa) {
 		return syscall.ENETUNREACH // gVisor would send SYNs to all
 	}
+	if so.kind != stream && fa.NIC == 0 && needsNoRoute(remote.Addr()) {
+		fa.NIC = so.ifOfGroups(fa)
+	}
 	return so.errno(so.ep.Connect(fa))
 }
 

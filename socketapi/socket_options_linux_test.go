@@ -77,7 +77,6 @@ var optionValueRows = func() (rows []sockRow) {
 // optionDiffers says why, by option or by option and network.
 var optionDiffers = map[string]string{
 	"SO_RCVLOWAT":       "bounded by what this stack's receive buffer may hold: the largest is another than the kernel's, and for UDP, where the mark means nothing, Linux bounds nothing",
-	"TCP_MAXSEG":        "0 takes the limit away on Linux; gVisor has no way back, and says EINVAL",
 	"TCP_DEFER_ACCEPT":  "Linux rounds up to the times at which it would send its SYN-ACK again; gVisor keeps the seconds, up to its largest timeout",
 	"TCP_QUICKACK":      "there is no delayed acknowledgement to switch on (option.go)",
 	"TCP_NOTSENT_LOWAT": "unsigned on Linux, where a negative mark is one that is never reached; here that is 0, no mark",
@@ -115,7 +114,7 @@ var inheritRows = []sockRow{
 	}},
 	{
 		name:    "TCP_MAXSEG on accepted sockets",
-		differs: "Linux bounds both directions, less the timestamps; gVisor tells its peer the limit and sends segments as large as the peer takes",
+		differs: "both bound both directions, options counted in; Linux keeps room for the timestamps alone, gVisor for SACK blocks too",
 		run: func(p *sockProbe) {
 			c, s := p.pair(func(l sock) { p.must(l.SetOption(socketapi.TCP_MAXSEG, 700)) })
 			theirs, _ := c.Option(socketapi.TCP_MAXSEG)

@@ -149,36 +149,6 @@ func (so *Socket) recvDatagram(p []byte, rest [][]byte, flags MsgFlags) (tcpip.R
 	return res, n, nil
 }
 
-// received translates what gVisor received with a message.
-func (so *Socket) received(c *Control, m *tcpip.ReceivableControlMessages) {
-	if m.HasTTL {
-		c.Has, c.TTL = c.Has|ControlTTL, m.TTL
-	}
-	if m.HasHopLimit {
-		c.Has, c.TTL = c.Has|ControlTTL, m.HopLimit
-	}
-	if m.HasTOS {
-		c.Has, c.TOS = c.Has|ControlTOS, m.TOS
-	}
-	if m.HasTClass {
-		c.Has, c.TOS = c.Has|ControlTOS, uint8(m.TClass)
-	}
-	if m.HasIPPacketInfo {
-		c.Has, c.NIC = c.Has|ControlPacketInfo, nicName(so.stack, m.PacketInfo.NIC)
-		c.Dst, _ = netip.AddrFromSlice(m.PacketInfo.DestinationAddr.AsSlice())
-		c.nicIndex = int32(m.PacketInfo.NIC)
-	}
-	if m.HasIPv6PacketInfo {
-		c.Has, c.NIC = c.Has|ControlPacketInfo, nicName(so.stack, m.IPv6PacketInfo.NIC)
-		c.Dst, _ = netip.AddrFromSlice(m.IPv6PacketInfo.Addr.AsSlice())
-		c.nicIndex = int32(m.IPv6PacketInfo.NIC)
-	}
-	// gVisor stamps every datagram, asked or not.
-	if m.HasTimestamp && so.flagged(flagTimestamp) {
-		c.Has, c.Timestamp = c.Has|ControlTimestamp, m.Timestamp
-	}
-}
-
 // tookBytes remembers that the application has received something. It writes
 // only once: readers and writers share the line.
 func (so *Socket) tookBytes() {

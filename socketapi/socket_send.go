@@ -21,6 +21,9 @@ type sender struct {
 	mss   int          // of the stream when it began
 	piece int          // how much of a stream is handed to gVisor at a time; 0 until the first send
 
+	// remeasure: mss is another now. It may be set without mu.
+	remeasure atomic.Bool
+
 	// more: TCP_CORK is on because of MsgMore, and not because the application
 	// has set it. Written with mu held.
 	more atomic.Bool
@@ -80,7 +83,7 @@ func (so *Socket) SendTo(p []byte, flags MsgFlags, to netip.AddrPort) (int, erro
 	if so.kind == stream {
 		return so.sendStream(p, nil, flags)
 	}
-	return so.sendDatagram(p, nil, flags, to, tcpip.SendableControlMessages{})
+	return so.sendDatagram(p, nil, flags, to, extras{})
 }
 
 // SendMsg sends m.Buffers as one datagram, or as the next bytes of a stream in
@@ -93,11 +96,11 @@ func (so *Socket) SendMsg(m *Message, flags MsgFlags) (int, error) {
 	if so.kind == stream {
 		return so.sendStream(nil, m.Buffers, flags)
 	}
-	control, err := so.sendable(&m.Control)
+	with, err := so.sendable(&m.Control, m.Addr)
 	if err != nil {
 		return 0, err
 	}
-	return so.sendDatagram(nil, m.Buffers, flags, m.Addr, control)
+	return so.sendDatagram(nil, m.Buffers, flags, m.Addr, with)
 }
 
 // sendStream hands pieces to gVisor until all is taken or it takes no more.
@@ -167,17 +170,29 @@ func (so *Socket) sendPiece(p []byte, rest [][]byte, left int) (int, error) {
 	// From the start of what is left each time: gVisor may read more of it than
 	// it then accepts.
 	so.snd.from.of(p, rest, min(left, limit))
-	n, terr := so.ep.Write(&so.snd.from, tcpip.WriteOptions{})
+	n, terr := so.give(&so.snd.from)
 	if terr != nil {
 		return 0, so.errno(terr)
 	}
 	return int(n), nil
 }
 
+// give hands src to gVisor, which reads nothing of it without room. The caller
+// holds snd.mu.
+func (so *Socket) give(src tcpip.Payloader) (int64, tcpip.Error) {
+	n, err := so.ep.Write(src, tcpip.WriteOptions{})
+	if _, full := err.(*tcpip.ErrWouldBlock); full && so.growSend() {
+		n, err = so.ep.Write(src, tcpip.WriteOptions{})
+	}
+	return n, err
+}
+
 // pieceLimit is how much may be handed to gVisor now; EAGAIN if the low-water
 // mark allows none. The caller holds snd.mu.
 func (so *Socket) pieceLimit() (int, error) {
-	if so.snd.piece == 0 {
+	if so.snd.piece == 0 || so.snd.remeasure.Load() {
+		so.snd.remeasure.Store(false)
+		so.boundSegments() // the first send is the first call after the handshake
 		mss := so.look().Snd.MSS
 		if mss == 0 {
 			return 1, nil // not connected: let gVisor say so
@@ -239,58 +254,52 @@ func setCork(so *Socket, v int) error {
 }
 
 // sendDatagram sends one message.
-func (so *Socket) sendDatagram(p []byte, rest [][]byte, flags MsgFlags, to netip.AddrPort, control tcpip.SendableControlMessages) (int, error) {
+func (so *Socket) sendDatagram(p []byte, rest [][]byte, flags MsgFlags, to netip.AddrPort, with extras) (int, error) {
 	if flags&MsgOOB != 0 {
 		return 0, syscall.EOPNOTSUPP
 	}
 	so.snd.mu.Lock()
 	defer so.sendUnlock()
-	return so.sendOne(p, rest, to, control)
+	return so.sendOne(p, rest, to, with)
 }
 
 // sendOne is sendDatagram for who holds snd.mu.
-func (so *Socket) sendOne(p []byte, rest [][]byte, to netip.AddrPort, control tcpip.SendableControlMessages) (int, error) {
+func (so *Socket) sendOne(p []byte, rest [][]byte, to netip.AddrPort, with extras) (int, error) {
 	defer so.snd.from.of(nil, nil, 0)
-	opts := tcpip.WriteOptions{ControlMessages: control}
+	opts := tcpip.WriteOptions{ControlMessages: with.control}
 	if to.IsValid() {
 		fa, err := so.address(to)
 		if err != nil {
 			return 0, err
+		}
+		if fa.NIC == 0 {
+			fa.NIC = with.nic
+		}
+		if fa.NIC == 0 && with.control.IPv6PacketInfo.NIC == 0 && needsNoRoute(to.Addr()) {
+			fa.NIC = so.ifOfGroups(fa)
 		}
 		so.snd.to = fa
 		opts.To = &so.snd.to
 	}
 	size := len(p) + total(rest)
 	so.snd.from.of(p, rest, size)
-	if _, err := so.ep.Write(&so.snd.from, opts); err != nil {
-		return 0, so.errno(err)
+	if with.hasTOS {
+		defer so.tos(with.tos)()
 	}
-	return size, nil
-}
-
-// sendable translates what is to be sent with a message. EINVAL for what can
-// only be received, ENODEV for a NIC there is not.
-func (so *Socket) sendable(c *Control) (out tcpip.SendableControlMessages, err error) {
-	if c.Has&^(ControlTTL|ControlPacketInfo) != 0 || c.Has&ControlPacketInfo != 0 && !so.v6 {
-		return out, syscall.EINVAL
-	}
-	if c.Has&ControlTTL != 0 {
-		out.HasTTL, out.TTL = true, c.TTL
-		out.HasHopLimit, out.HopLimit = so.v6, c.TTL
-	}
-	if c.Has&ControlPacketInfo != 0 {
-		out.HasIPv6PacketInfo = true
-		out.IPv6PacketInfo.NIC = tcpip.NICID(c.nicIndex)
-		if c.Dst.IsValid() {
-			out.IPv6PacketInfo.Addr = tcpip.AddrFrom16(c.Dst.As16())
+	_, err := so.ep.Write(&so.snd.from, opts)
+	switch err.(type) {
+	case nil:
+		return size, nil
+	case *tcpip.ErrInvalidEndpointState:
+		if so.kind == datagram && ended(so.stack) == nil {
+			// A connected socket keeps its route though its NIC was set down
+			// (stack.Route.WritePacket). The socket itself is open.
+			return 0, syscall.ENETUNREACH
 		}
-		if c.NIC != "" {
-			id, ok := nicID(so.stack, c.NIC)
-			if !ok {
-				return out, syscall.ENODEV
-			}
-			out.IPv6PacketInfo.NIC = id
+	case *tcpip.ErrBadLocalAddress:
+		if with.control.HasIPv6PacketInfo {
+			return 0, syscall.EINVAL // Linux's word for it (ip6_datagram_send_ctl)
 		}
 	}
-	return out, nil
+	return 0, so.errno(err)
 }

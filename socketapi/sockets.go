@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
-	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 
 	"tapstack/socketapi/holdup"
 	"tapstack/socketapi/internal/engine"
@@ -17,7 +16,7 @@ import (
 type SocketInfo struct {
 	State         State
 	Local, Remote netip.AddrPort // an invalid address is any address of ours
-	Send          SendBuffer     // zero for a listener; without its marks, which the Socket keeps
+	Send          SendBuffer     // zero for a listener; without its marks and AutotuneMax, which the Socket keeps
 	Receive       ReceiveBuffer  // the same
 	Info          Info           // tcp_info
 
@@ -27,45 +26,16 @@ type SocketInfo struct {
 }
 
 // TCPSockets lists the stack's TCP sockets, whoever made them: connections in
-// every state, those that their program has closed included, and listeners.
-// Each is looked at by itself, so the list is not of one instant.
+// every state, those that their program has closed included, and listeners, by
+// state and addresses. Each is looked at by itself, so the list is not of one
+// instant. For many of which little is wanted, see [GlanceTCP].
 func TCPSockets(s *stack.Stack) []SocketInfo {
-	var out []SocketInfo
-	for ep := range registered[*tcp.Endpoint](s) {
-		out = append(out, socketInfo(s, ep))
+	list := GlanceTCP(s)
+	out := make([]SocketInfo, len(list))
+	for i, g := range list {
+		out[i] = g.Look()
 	}
-	slices.SortFunc(out, func(a, b SocketInfo) int {
-		return cmp.Or(cmp.Compare(a.State, b.State), a.Local.Compare(b.Local), a.Remote.Compare(b.Remote))
-	})
 	return out
-}
-
-// registered are the endpoints of a kind, each once: one of both families is
-// registered for each.
-func registered[T comparable](s *stack.Stack) map[T]struct{} {
-	seen := make(map[T]struct{})
-	for _, te := range s.Netstack().RegisteredEndpoints() {
-		if ep, ok := te.(T); ok {
-			seen[ep] = struct{}{}
-		}
-	}
-	return seen
-}
-
-func socketInfo(s *stack.Stack, ep *tcp.Endpoint) SocketInfo {
-	st := engine.Read(ep)
-	info := SocketInfo{State: stateOf(st.State), Info: infoOf(&st, s.Clock())}
-	info.Local, info.Remote = addresses(s, ep)
-	if info.State == Listening {
-		info.Remote = netip.AddrPort{}
-		return info
-	}
-	info.Send, info.Receive = buffersIn(&st, ep.SocketOptions())
-	if a := engine.AccountOf(ep); a != nil {
-		h := a.Holdup()
-		info.Holdup = &h
-	}
-	return info
 }
 
 // addresses are both ends, as far as there are any.
@@ -83,16 +53,22 @@ func addresses(s *stack.Stack, ep tcpip.Endpoint) (local, remote netip.AddrPort)
 type UDPSocketInfo struct {
 	Local, Remote netip.AddrPort // an invalid address is any address of ours; no Remote unless connected
 	Receive       UDPReceiveBuffer
+	Traffic       Traffic // in datagrams; zero but in a Census
+
+	ep tcpip.Endpoint
 }
 
-// UDPSockets lists the stack's UDP sockets, whoever made them.
+// UDPSockets lists the stack's UDP sockets, whoever made them, by addresses.
 func UDPSockets(s *stack.Stack) []UDPSocketInfo {
 	var out []UDPSocketInfo
-	for ep := range registered[tcpip.Endpoint](s) {
-		if engine.Transport(ep) != udp {
+	seen := make(map[tcpip.Endpoint]struct{}) // one of both families is registered for each
+	for _, ep := range s.Netstack().RegisteredEndpoints() {
+		ep, ok := ep.(tcpip.Endpoint)
+		if _, again := seen[ep]; again || !ok || engine.Transport(ep) != udp {
 			continue
 		}
-		info := UDPSocketInfo{Receive: udpBuffer(ep)}
+		seen[ep] = struct{}{}
+		info := UDPSocketInfo{Receive: udpBuffer(ep), ep: ep}
 		info.Local, info.Remote = addresses(s, ep)
 		out = append(out, info)
 	}

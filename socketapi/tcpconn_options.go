@@ -165,13 +165,36 @@ func (c *TCPConn) SetCongestionControl(name string) error {
 }
 
 // MaxSegment is the largest segment that we send, in payload bytes, which the
-// peer and the path decide. TCP_MAXSEG, set in Dialer.Control or
-// ListenConfig.Control, bounds what the peer sends, and not, as on Linux, ours:
-// gVisor only announces it.
+// peer, the path and TCP_MAXSEG decide. That is set in Dialer.Control or
+// ListenConfig.Control, to bound what the peer sends too, or by SetMaxSegment.
 func (c *TCPConn) MaxSegment() (int, error) {
 	if !c.valid() {
 		return 0, errNil
 	}
 	n, err := c.so.Option(TCP_MAXSEG)
 	return n, c.opErr("get", inCall("getsockopt", err))
+}
+
+// SetMaxSegment bounds the segments that we send from now on, TCP's options
+// counted in (TCP_MAXSEG): MaxSegment, which tells payload, is up to 40 bytes
+// less. The handshake is over, so it only lowers, and the peer is not told.
+// EINVAL for less than 88 or more than 32,767; 0 changes nothing.
+func (c *TCPConn) SetMaxSegment(n int) error { return c.set(setting{option: TCP_MAXSEG, value: n}) }
+
+// SetSendAutotune says how far the send buffer may grow by itself: see
+// [Socket.SetSendAutotune]. SendBuffer.AutotuneMax reads it back.
+func (c *TCPConn) SetSendAutotune(limit int) error {
+	if !c.valid() {
+		return errNil
+	}
+	return c.opErr("set", inCall("setsockopt", c.so.SetSendAutotune(limit)))
+}
+
+// SetReceiveAutotune says how far the receive buffer may grow by itself: see
+// [Socket.SetReceiveAutotune]. ReceiveBuffer.AutotuneMax reads it back.
+func (c *TCPConn) SetReceiveAutotune(limit int) error {
+	if !c.valid() {
+		return errNil
+	}
+	return c.opErr("set", inCall("setsockopt", c.so.SetReceiveAutotune(limit)))
 }

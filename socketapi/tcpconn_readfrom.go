@@ -8,8 +8,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-
-	"gvisor.dev/gvisor/pkg/tcpip"
 )
 
 // ReadFrom writes what r gives until its end. It implements io.ReaderFrom, so
@@ -204,7 +202,7 @@ func (so *Socket) sendSized(src *sized, left int64) (int, error) {
 	}
 	defer so.uncork(false)
 	src.piece(int(min(left, int64(limit))))
-	n, terr := so.ep.Write(src, tcpip.WriteOptions{})
+	n, terr := so.give(src)
 	so.touch()
 	if terr != nil {
 		err := so.errno(terr)

@@ -36,6 +36,7 @@ func (so *Socket) awaitMark(n int) error {
 // context.Canceled, or one that is both context.DeadlineExceeded and
 // os.ErrDeadlineExceeded.
 func (c *TCPConn) WaitReadable(ctx context.Context, n int) error {
+	needContext(ctx)
 	if !c.valid() {
 		return errNil
 	}
@@ -51,6 +52,7 @@ func (c *TCPConn) WaitReadable(ctx context.Context, n int) error {
 // returns, with nil, when Write would fail. Errors as of WaitReadable, with the
 // write deadline.
 func (c *TCPConn) WaitWritable(ctx context.Context) error {
+	needContext(ctx)
 	if !c.valid() {
 		return errNil
 	}
@@ -69,6 +71,7 @@ func (c *TCPConn) WaitWritable(ctx context.Context) error {
 // TCP's sends (TCP_CORK's 200 ms, a tail loss probe) is noticed with the next
 // segment from the peer. Errors as of WaitAcked.
 func (c *TCPConn) WaitUnsent(ctx context.Context, n int) error {
+	needContext(ctx)
 	return c.waitSent(ctx, func(st *engine.State) (done, lost bool) {
 		return st.Snd.Unsent <= max(n, 0), st.State == tcp.StateError
 	})
@@ -84,6 +87,7 @@ func (c *TCPConn) WaitUnsent(ctx context.Context, n int) error {
 // context.Canceled, or one that is both context.DeadlineExceeded and
 // os.ErrDeadlineExceeded.
 func (c *TCPConn) WaitAcked(ctx context.Context) error {
+	needContext(ctx)
 	if !c.valid() {
 		return errNil
 	}

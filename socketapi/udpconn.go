@@ -127,9 +127,10 @@ func (c *UDPConn) ReadFromUDPAddrPort(p []byte) (int, netip.AddrPort, error) {
 
 // ReadMsgUDPAddrPort is ReadFromUDPAddrPort with what came with the datagram:
 // oob gets the control messages that an option asked for (IP_PKTINFO and so
-// on), laid out as 64-bit little-endian Linux has them (cmsg(3)), and flags
-// MSG_TRUNC (0x20) or MSG_CTRUNC (0x8) where p or oob was too short. To read
-// them as a struct use [UDPConn.ReadMessage].
+// on), oobn bytes laid out as 64-bit little-endian Linux has them (cmsg(3)), and
+// flags MSG_TRUNC (0x20) or MSG_CTRUNC (0x8) where p or oob was too short; the
+// control message that oob has no room for is then cut off, as Linux does it. To
+// read them as a struct use [UDPConn.ReadMessage]. Errors: as [UDPConn.Read].
 func (c *UDPConn) ReadMsgUDPAddrPort(p, oob []byte) (n, oobn, flags int, from netip.AddrPort, err error) {
 	if c == nil {
 		return 0, 0, 0, from, errNil
@@ -166,7 +167,10 @@ func (c *UDPConn) ReadMessage(m *Message) (int, error) {
 
 // Write sends p as one datagram to the connected address. Errors:
 // EDESTADDRREQ if there is none, EMSGSIZE beyond 65,507 bytes (65,527 over
-// IPv6), ECONNREFUSED, EHOSTUNREACH, net.ErrClosed, os.ErrDeadlineExceeded.
+// IPv6), ECONNREFUSED, EHOSTUNREACH, ENETUNREACH without a route or while the NIC
+// is set down (stack.NIC.SetEnabled), net.ErrClosed, os.ErrDeadlineExceeded. That
+// the other end of the link is down is no error, as on Linux: the datagram is
+// lost, and counted by the stack.
 func (c *UDPConn) Write(p []byte) (int, error) {
 	if c == nil {
 		return 0, errNil
@@ -215,9 +219,15 @@ func (c *UDPConn) WriteToUDPAddrPort(p []byte, to netip.AddrPort) (int, error) {
 }
 
 // WriteMsgUDPAddrPort sends p with the control messages in oob, which are laid
-// out as ReadMsgUDPAddrPort does. An invalid address is the connected one.
-// EINVAL for control messages that cannot be read or sent; what is left over and
-// too short for one is ignored, as on Linux.
+// out as ReadMsgUDPAddrPort does: IP_TTL, IPV6_HOPLIMIT, IP_TOS, IPV6_TCLASS,
+// IP_PKTINFO and IPV6_PKTINFO. An invalid address is the connected one. Control
+// messages of other levels than IP's, and what is left over and too short for
+// one, are ignored, as on Linux.
+//
+// Errors: EINVAL for control messages that cannot be read or sent, and for an
+// IPv6 source that is not ours (ENETUNREACH for an IPv4 one); EADDRNOTAVAIL for an
+// IPv4 source that is ours but neither what the socket is bound to nor what the
+// route would choose, which gVisor cannot do; as [UDPConn.WriteTo].
 func (c *UDPConn) WriteMsgUDPAddrPort(p, oob []byte, to netip.AddrPort) (n, oobn int, err error) {
 	if c == nil {
 		return 0, 0, errNil

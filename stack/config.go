@@ -42,6 +42,11 @@ type TCPConfig struct {
 	// them grow up to ReceiveBuffer.Max with the connection's rate.
 	NoAutotune bool
 
+	// NoSendAutotune keeps send buffers at their set size instead of letting
+	// them grow up to SendBuffer.Max with the congestion window. It holds for
+	// the sockets of package socketapi: gVisor has no such setting.
+	NoSendAutotune bool
+
 	// NoSACK turns selective acknowledgement (RFC 2018) off, NoRACK the
 	// time-based loss detection built on it (RFC 8985).
 	//

@@ -1,30 +1,25 @@
 package stack_test
 
 import (
-	"context"
 	"net/netip"
 	"os"
 	"testing"
-	"time"
 
-	"gvisor.dev/gvisor/pkg/refs"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
 
-	"tapstack/internal/netns/netnstest"
+	"tapstack/internal/stacktest"
 	"tapstack/stack"
 	"tapstack/tap"
 )
 
-func TestMain(m *testing.M) {
-	// Every packet and chunk of gVisor's must have been released in the end.
-	refs.SetLeakMode(refs.LeaksPanic)
-	code := netnstest.Main(m)
-	refs.DoLeakCheck()
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(stacktest.Main(m)) }
+
+var (
+	eventually = stacktest.Eventually
+)
 
 var (
 	our4, our6   = netip.MustParsePrefix("192.0.2.1/24"), netip.MustParsePrefix("2001:db8::1/64")
@@ -44,23 +39,6 @@ func newStack(t testing.TB, dev tap.Device, cfg *stack.NICConfig) (*stack.Stack,
 		t.Fatal(err)
 	}
 	return s, n
-}
-
-// eventually waits until ok holds, looking again whenever the device has
-// moved, and fails after a time that only a hang takes.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("never: %s", what)
-		}
-	}
 }
 
 func newTCPEndpoint(s *stack.Stack) (tcpip.Endpoint, error) {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/network/arp"
@@ -29,6 +30,8 @@ type Stack struct {
 	nextNIC tcpip.NICID
 	noSACK  bool  // the configuration has it off for good
 	err     error // why done was closed
+
+	fixedSend, fixedReceive atomic.Bool // TCPConfig.NoSendAutotune, NoAutotune
 
 	quiesce sync.Mutex // held by Quiesce, and while gVisor's stack is closed
 
@@ -128,6 +131,17 @@ func (s *Stack) NICs() []*NIC {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]*NIC(nil), s.nics...)
+}
+
+// OnlyNIC is the stack's interface if it has exactly one, nil otherwise. It
+// allocates nothing.
+func (s *Stack) OnlyNIC() *NIC {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.nics) != 1 {
+		return nil
+	}
+	return s.nics[0]
 }
 
 // Done is closed when the stack ends: by Close, or because a device failed.

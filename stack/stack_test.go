@@ -41,6 +41,7 @@ func TestTCPSettingsAreInForce(t *testing.T) {
 			SendBuffer:        stack.BufferRange{Min: 1 << 10, Default: 2 << 10, Max: 3 << 10},
 			ReceiveBuffer:     stack.BufferRange{Min: 2 << 10, Default: 4 << 10, Max: 6 << 10},
 			NoAutotune:        true,
+			NoSendAutotune:    true,
 			NoSACK:            true,
 			NoRACK:            true,
 			TimeWait:          time.Second,

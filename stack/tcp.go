@@ -52,7 +52,15 @@ func (s *Stack) setTCP(c TCPConfig) error {
 	if err := s.ns.SetOption(netstack.TCPInvalidRateLimitOption(max(c.InvalidRateLimit, 0))); err != nil {
 		errs = append(errs, fmt.Errorf("answers to unacceptable segments: %w", Errno(err)))
 	}
+	s.fixedSend.Store(c.NoSendAutotune)
+	s.fixedReceive.Store(c.NoAutotune)
 	return errors.Join(errs...)
+}
+
+// Autotunes reports whether the buffers of new TCP sockets grow: see
+// TCPConfig.NoSendAutotune and NoAutotune. It takes no lock.
+func (s *Stack) Autotunes() (send, receive bool) {
+	return !s.fixedSend.Load(), !s.fixedReceive.Load()
 }
 
 // minSACKMTU is the smallest MTU that carries any acknowledgement: an IPv4
@@ -118,6 +126,7 @@ func (s *Stack) TCP() TCPConfig {
 		SendBuffer:        BufferRange(snd),
 		ReceiveBuffer:     BufferRange(rcv).times(1, receiveMemory),
 		NoAutotune:        !bool(moderate),
+		NoSendAutotune:    s.fixedSend.Load(),
 		NoSACK:            !bool(sack),
 		NoRACK:            recovery&tcpip.TCPRACKLossDetection == 0,
 		TimeWait:          time.Duration(timeWait),

@@ -17,9 +17,19 @@ import (
 // after its socket's timeout.
 type rawFile int
 
-func (f rawFile) Read(p []byte) (int, error)  { return unix.Read(int(f), p) }
-func (f rawFile) Write(p []byte) (int, error) { return unix.Write(int(f), p) }
+func (f rawFile) Read(p []byte) (int, error)  { return again(unix.Read, int(f), p) }
+func (f rawFile) Write(p []byte) (int, error) { return again(unix.Write, int(f), p) }
 func (f rawFile) Close() error                { return unix.Close(int(f)) }
+
+// again repeats what a signal has interrupted: the runtime preempts by signals,
+// and SA_RESTART does not hold for a socket with a timeout (signal(7)).
+func again(call func(int, []byte) (int, error), fd int, p []byte) (int, error) {
+	for {
+		if n, err := call(fd, p); !errors.Is(err, unix.EINTR) {
+			return n, err
+		}
+	}
+}
 
 // farTimeout is for tests that are about to fail.
 var farTimeout = unix.Timeval{Sec: 10}

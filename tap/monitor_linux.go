@@ -150,6 +150,7 @@ func (m *monitor) read() {
 		return
 	}
 	m.errors = 0
+	news := false
 	for _, msg := range msgs {
 		header := unix.NlMsghdr(msg.Header)
 		if len(msg.Data) == 0 || msg.Data[0] != unix.AF_UNSPEC {
@@ -161,12 +162,23 @@ func (m *monitor) read() {
 		}
 		switch header.Type {
 		case unix.RTM_NEWLINK:
-			m.publish(interfaceOf(link))
+			news = true
 		case unix.RTM_DELLINK:
 			m.lookElsewhere()
 			return
 		}
 	}
+	if news {
+		m.lookAgain()
+	}
+}
+
+// lookAgain publishes the present state. What the news itself says may be older
+// than what somebody has seen who asked. mu is held.
+func (m *monitor) lookAgain() {
+	if now, err := m.view.look(); err == nil {
+		m.publish(now)
+	} // else the next message says why
 }
 
 // maxReadErrors is how often in a row the events socket may fail, though it is
@@ -176,12 +188,9 @@ const maxReadErrors = 3
 // readFailed finds out what was missed. mu is held.
 func (m *monitor) readFailed(err error) {
 	if errors.Is(err, unix.ENOBUFS) {
-		// More news than the socket holds. What was missed is in the present
-		// state; if there is none, the next message says why.
+		// More news than the socket holds; what was missed is in the state.
 		m.view.drain()
-		if now, err := m.view.look(); err == nil {
-			m.publish(now)
-		}
+		m.lookAgain()
 		return
 	}
 	if m.errors++; m.errors > maxReadErrors {

@@ -374,14 +374,14 @@ func netlinkRequest(name string, kind uint16, flags uint32) error {
 		unix.NlMsghdr{Len: unix.SizeofNlMsghdr + unix.SizeofIfInfomsg, Type: kind, Flags: unix.NLM_F_REQUEST | unix.NLM_F_ACK},
 		unix.IfInfomsg{Index: int32(iface.Index), Flags: flags, Change: unix.IFF_UP},
 	}
-	if _, err := unix.Write(fd, unsafe.Slice((*byte)(unsafe.Pointer(&msg)), msg.Len)); err != nil {
+	if _, err := again(unix.Write, fd, unsafe.Slice((*byte)(unsafe.Pointer(&msg)), msg.Len)); err != nil {
 		return err
 	}
 	var ack struct {
 		unix.NlMsghdr
 		unix.NlMsgerr
 	}
-	n, err := unix.Read(fd, unsafe.Slice((*byte)(unsafe.Pointer(&ack)), int(unsafe.Sizeof(ack))))
+	n, err := again(unix.Read, fd, unsafe.Slice((*byte)(unsafe.Pointer(&ack)), int(unsafe.Sizeof(ack))))
 	if err != nil {
 		return err
 	}

@@ -30,6 +30,10 @@ func TestDrill(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &report); err != nil || status != 1 || report.Total != 2 || report.Pass != 1 || report.Fail != 1 {
 		t.Errorf("status %d, %+v, %v\n%s", status, report, err, stdout)
 	}
+	status, stdout, _ = call("drill", "--sysctl", "net.inet.tcp.sack.enable=0", "--sysctl", "kern.hz=1", pass)
+	if want := "unsupported: sysctl kern.hz"; status != 1 || !strings.Contains(stdout, want) {
+		t.Errorf("status %d, no %q in\n%s", status, want, stdout)
+	}
 	if files, _ := filepath.Glob(dir + "/*.pcapng"); len(files) != 1 {
 		t.Errorf("captures %v; want one", files)
 	}

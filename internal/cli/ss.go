@@ -3,12 +3,16 @@ package cli
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
+	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"tapstack/internal/daemon/api"
 	"tapstack/internal/daemon/client"
+	"tapstack/internal/ssfilter"
 )
 
 // SS are the flags of tapstack ss, which are those of ss(8).
@@ -23,21 +27,26 @@ type SS struct {
 
 // Run lists sockets.
 func (o *SS) Run(ctx context.Context, c *client.Client, w io.Writer) error {
-	f, err := parseSSFilter(o.Filter)
+	f, err := ssfilter.Parse(strings.Join(o.Filter, " "))
 	if err != nil {
-		return err
+		return usagef("ss: %w", err)
 	}
-	if f.states == nil {
-		f.states = o.states()
+	if f.States == nil {
+		f.States = o.states()
 	}
-	list, err := c.Sockets(ctx, &api.SocketQuery{
-		TCP: o.TCP, UDP: o.UDP, States: f.states,
+	var list []api.Socket
+	err = c.EachSocket(ctx, &api.SocketQuery{
+		TCP: o.TCP, UDP: o.UDP, States: f.States,
 		Memory: o.Memory || o.JSON, Info: o.Info || o.Timers || o.JSON, Holdup: o.Info || o.JSON,
+	}, func(s *api.Socket) error {
+		if o.shows(s, f) {
+			list = append(list, *s)
+		}
+		return nil
 	})
 	if err != nil {
 		return err
 	}
-	list = slices.DeleteFunc(list, func(s api.Socket) bool { return !o.shows(&s, f) })
 	var out bytes.Buffer
 	if o.JSON {
 		writeJSON(&out, list)
@@ -52,33 +61,41 @@ func (o *SS) Run(ctx context.Context, c *client.Client, w io.Writer) error {
 func (o *SS) states() []string {
 	switch {
 	case o.All:
-		return allStates
+		return ssfilter.AllStates
 	case o.Listening:
 		return []string{"LISTEN"}
 	}
-	return without(allStates, "LISTEN", "CLOSED", "TIME-WAIT", "SYN-RECEIVED")
+	return ssfilter.Without(ssfilter.AllStates, "LISTEN", "CLOSED", "TIME-WAIT", "SYN-RECEIVED")
 }
 
 // shows reports whether a socket is to be listed. UDP has two states for ss:
 // connected is established, the others are unconnected, which counts as
 // listening.
-func (o *SS) shows(s *api.Socket, f *ssFilter) bool {
+func (o *SS) shows(s *api.Socket, f *ssfilter.Filter) bool {
 	if s.Protocol == "udp" {
 		state := "ESTABLISHED"
 		if s.Remote == "" {
 			state = "CLOSED"
 		}
-		listens := o.Listening && s.Remote == "" && !slices.Contains(f.states, "ESTABLISHED")
-		if !slices.Contains(f.states, state) && !listens {
+		listens := o.Listening && s.Remote == "" && !slices.Contains(f.States, "ESTABLISHED")
+		if !slices.Contains(f.States, state) && !listens {
 			return false
 		}
 	}
-	if f.match == nil {
-		return true
-	}
-	one := newSSSocket(s)
-	return f.match(&one)
+	return f.All() || f.Match(parseEndpoint(s.Local), parseEndpoint(s.Remote))
 }
+
+// parseEndpoint reads an address as the API writes it.
+func parseEndpoint(text string) netip.AddrPort {
+	if port, ok := strings.CutPrefix(text, "*:"); ok {
+		n, _ := strconv.ParseUint(port, 10, 16)
+		return netip.AddrPortFrom(netip.Addr{}, uint16(n))
+	}
+	ap, _ := netip.ParseAddrPort(text)
+	return ap
+}
+
+func usagef(format string, args ...any) error { return &UsageError{fmt.Errorf(format, args...)} }
 
 // writeJSON writes a list, an element a line.
 func writeJSON(w *bytes.Buffer, list []api.Socket) {
@@ -110,53 +127,61 @@ func ssState(s *api.Socket) string {
 	return s.State
 }
 
+// ssRow is one line's columns.
+type ssRow [6]string
+
+func ssRowOf(s *api.Socket) ssRow {
+	peer := s.Remote
+	if peer == "" {
+		peer = "*:*"
+	}
+	return ssRow{s.Protocol, ssState(s), itoa(s.RecvQ), itoa(s.SendQ), s.Local, peer}
+}
+
 // write writes the list as ss does: columns as wide as they need to be, and
 // what was asked for beyond them on lines of their own.
 func (o *SS) write(w *bytes.Buffer, list []api.Socket) {
-	rows := make([][]string, 0, len(list)+1)
-	if !o.NoHeader {
-		rows = append(rows, []string{"Netid", "State", "Recv-Q", "Send-Q", "Local Address:Port", "Peer Address:Port"})
-	}
+	head := ssRow{"Netid", "State", "Recv-Q", "Send-Q", "Local Address:Port", "Peer Address:Port"}
 	first := 0
 	if o.TCP != o.UDP {
 		first = 1 // one protocol needs no column
 	}
-	for i := range list {
-		s := &list[i]
-		peer := s.Remote
-		if peer == "" {
-			peer = "*:*"
-		}
-		rows = append(rows, []string{s.Protocol, ssState(s), itoa(s.RecvQ), itoa(s.SendQ), s.Local, peer})
-	}
-	var width [6]int
-	for _, r := range rows {
+	var width [len(head)]int
+	measure := func(r ssRow) {
 		for i, cell := range r {
 			width[i] = max(width[i], len(cell))
 		}
 	}
-	for n, r := range rows {
-		for i := first; i < len(r); i++ {
-			pad := width[i] - len(r[i])
-			switch {
-			case i == 2 || i == 3: // numbers to the right
-				spaces(w, pad)
-				w.WriteString(r[i])
-			case i == len(r)-1:
-				pad = 0
-				fallthrough
-			default:
-				w.WriteString(r[i])
-				spaces(w, pad)
-			}
-			if i < len(r)-1 {
-				spaces(w, 2)
-			}
-		}
-		if n -= len(rows) - len(list); n >= 0 {
-			o.more(w, &list[n])
-		}
+	if !o.NoHeader {
+		measure(head)
+	}
+	for i := range list {
+		measure(ssRowOf(&list[i]))
+	}
+	if !o.NoHeader {
+		writeRow(w, head[first:], width[first:], 2-first)
 		w.WriteByte('\n')
+	}
+	for i := range list {
+		r := ssRowOf(&list[i])
+		writeRow(w, r[first:], width[first:], 2-first)
+		o.more(w, &list[i])
+		w.WriteByte('\n')
+	}
+}
+
+// writeRow writes columns, the two from numbers on to the right.
+func writeRow(w *bytes.Buffer, row []string, width []int, numbers int) {
+	for i, cell := range row {
+		pad := width[i] - len(cell)
+		if right := i == numbers || i == numbers+1; right {
+			spaces(w, pad)
+			pad = 0
+		}
+		w.WriteString(cell)
+		if i < len(row)-1 {
+			spaces(w, pad+2)
+		}
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"tapstack/internal/daemon/api"
 	"tapstack/internal/daemon/client"
 	"tapstack/internal/daemon/node"
+	"tapstack/internal/stacktest"
 	"tapstack/socketapi"
 	"tapstack/stack"
 	"tapstack/tap"
@@ -40,7 +41,7 @@ func newControlled(t testing.TB, file string) *controlled {
 	t.Helper()
 	a, b := tap.Pipe(nil)
 	path := filepath.Join(t.TempDir(), "f.toml")
-	c := &controlled{peer: host(t, a, client4, client6), log: &bytes.Buffer{}}
+	c := &controlled{peer: stacktest.Host(t, a, nil, client4, client6), log: &bytes.Buffer{}}
 	writeConfig(t, path, b.Name(), file)
 	cfg, err := Load(path)
 	if err != nil {

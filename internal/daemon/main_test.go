@@ -8,26 +8,18 @@ import (
 	"testing"
 	"time"
 
-	"gvisor.dev/gvisor/pkg/refs"
-
-	"tapstack/internal/netns/netnstest"
+	"tapstack/internal/stacktest"
 	"tapstack/socketapi"
 	"tapstack/stack"
 	"tapstack/tap"
 )
 
-func TestMain(m *testing.M) {
-	refs.SetLeakMode(refs.LeaksPanic)
-	os.Exit(netnstest.Main(m))
-}
+func TestMain(m *testing.M) { os.Exit(stacktest.Main(m)) }
 
-// within bounds what a test waits for: far above what it takes, so that only
-// a hang ends it.
-func within(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	t.Cleanup(cancel)
-	return ctx
-}
+var (
+	within     = stacktest.Within
+	eventually = stacktest.Eventually
+)
 
 // The two stacks of pair, and the two ends of a TAP: the client's and ours.
 var (
@@ -39,20 +31,7 @@ var (
 func pair(t testing.TB) (client, ours *stack.Stack) {
 	t.Helper()
 	a, b := tap.Pipe(nil)
-	return host(t, a, client4, client6), host(t, b, ours4, ours6)
-}
-
-func host(t testing.TB, dev tap.Device, addrs ...netip.Prefix) *stack.Stack {
-	t.Helper()
-	s, err := stack.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
-	if _, err := s.AddNIC(dev, &stack.NICConfig{Addresses: addrs}); err != nil {
-		t.Fatal(err)
-	}
-	return s
+	return stacktest.Host(t, a, nil, client4, client6), stacktest.Host(t, b, nil, ours4, ours6)
 }
 
 // allServices listen on ports of the stack's choice.

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"syscall"
 	"testing"
-	"time"
 
 	"tapstack/socketapi"
 )
@@ -214,21 +213,5 @@ func checkEOF(t *testing.T, c halfCloser) {
 	}
 	if got, err := io.ReadAll(c); err != nil || len(got) != 0 {
 		t.Errorf("read %d bytes, %v; want EOF", len(got), err)
-	}
-}
-
-// eventually looks until ok holds, and fails after a time that only a hang
-// takes.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	ctx := within(t)
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("never: %s", what)
-		}
 	}
 }

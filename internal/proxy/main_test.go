@@ -11,44 +11,19 @@ import (
 	"testing"
 	"time"
 
-	"gvisor.dev/gvisor/pkg/refs"
-
-	"tapstack/internal/netns/netnstest"
+	"tapstack/internal/stacktest"
 	"tapstack/socketapi"
 	"tapstack/stack"
 	"tapstack/tap"
 )
 
-func TestMain(m *testing.M) {
-	refs.SetLeakMode(refs.LeaksPanic)
-	code := netnstest.Main(m)
-	refs.DoLeakCheck()
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(stacktest.Main(m)) }
 
-// within bounds what a test waits for: far above what it takes, so that only a
-// hang ends it.
-func within(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	t.Cleanup(cancel)
-	return ctx
-}
-
-// eventually looks until ok holds, and fails after a time that only a hang
-// takes.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	ctx := within(t)
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("never: %s", what)
-		}
-	}
-}
+var (
+	host       = stacktest.Host
+	within     = stacktest.Within
+	eventually = stacktest.Eventually
+)
 
 // The two ends of a cable.
 var (
@@ -62,19 +37,6 @@ func cable(t testing.TB, cfg *stack.Config) (peer, ours *stack.Stack) {
 	t.Helper()
 	a, b := tap.Pipe(nil)
 	return host(t, a, cfg, peer4, peer6), host(t, b, cfg, ours4, ours6)
-}
-
-func host(t testing.TB, dev tap.Device, cfg *stack.Config, addrs ...netip.Prefix) *stack.Stack {
-	t.Helper()
-	s, err := stack.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
-	if _, err := s.AddNIC(dev, &stack.NICConfig{Addresses: addrs}); err != nil {
-		t.Fatal(err)
-	}
-	return s
 }
 
 // world is a service between two networks: clients are in one, targets in the

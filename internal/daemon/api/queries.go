@@ -21,6 +21,26 @@ type WatchQuery struct {
 	Interval time.Duration `json:"interval"` // 1 s if zero
 }
 
+// SocketWatchQuery chooses sockets to look at again and again, and how often.
+type SocketWatchQuery struct {
+	Interval time.Duration `json:"interval"` // 1 s if zero
+	TCP      bool          `json:"tcp"`      // neither is both
+	UDP      bool          `json:"udp"`
+	Filter   string        `json:"filter"`  // in ss(8)'s language
+	Sort     string        `json:"sort"`    // one of Sorts; the first if empty
+	Reverse  bool          `json:"reverse"` // the other way round
+	Skip     int           `json:"skip"`    // leave out so many
+	Limit    int           `json:"limit"`   // and show so many; MaxWatched if zero
+	Info     bool          `json:"info"`    // tcp_info
+}
+
+// MaxWatched is how many sockets a look shows at most.
+const MaxWatched = 1000
+
+// Sorts are what a look may be sorted by: rates and queues with the largest
+// first, addresses and states with the smallest.
+var Sorts = []string{"rate", "in", "out", "recvq", "sendq", "unsent", "local", "remote", "state"}
+
 // EventQuery chooses events.
 type EventQuery struct {
 	Level string `json:"level"` // the least; all that is logged if empty

@@ -1,11 +1,6 @@
 package api
 
-import (
-	"bytes"
-	"encoding/json"
-	"errors"
-	"strconv"
-)
+import "time"
 
 // Socket is one socket. Of a listener there are no buffers.
 type Socket struct {
@@ -23,6 +18,45 @@ type Socket struct {
 	Receive *ReceiveBuffer `json:"receive,omitempty"`
 	Info    Fields         `json:"info,omitempty"`
 	Holdup  *Holdup        `json:"holdup,omitempty"`
+}
+
+// SocketWatch is one look at the sockets, with what has passed since the look
+// before.
+type SocketWatch struct {
+	Time    time.Time       `json:"time"`
+	Links   []LinkTraffic   `json:"links"`
+	States  map[string]int  `json:"states"`  // how many TCP sockets are in each, and under "UDP" the others
+	Matched int             `json:"matched"` // how many the query takes; fewer may be shown
+	Sockets []WatchedSocket `json:"sockets"`
+}
+
+// WatchedSocket is a socket with what passes it. Rates are payload bytes per
+// second, of UDP datagrams per second.
+type WatchedSocket struct {
+	Socket Socket `json:"socket"`
+	Rates  *Rates `json:"rates,omitempty"` // none at the first look that finds it
+}
+
+// Rates are by the second, since the look before.
+type Rates struct {
+	In  float64 `json:"in"`  // acknowledged by us
+	Out float64 `json:"out"` // acknowledged by the peer
+}
+
+// LinkTraffic is what passes a link, frames with their headers.
+type LinkTraffic struct {
+	Name  string     `json:"name"`
+	Rx    LinkCounts `json:"rx"`
+	Tx    LinkCounts `json:"tx"`
+	Rates *LinkRates `json:"rates,omitempty"` // none at the first look
+}
+
+// LinkRates are by the second, since the look before.
+type LinkRates struct {
+	RxBytes  float64 `json:"rxBytes"`
+	TxBytes  float64 `json:"txBytes"`
+	RxFrames float64 `json:"rxFrames"`
+	TxFrames float64 `json:"txFrames"`
 }
 
 // SendBuffer is a connection's send buffer, in payload bytes.
@@ -55,140 +89,4 @@ type Holdup struct {
 	PeerWindow  float64 `json:"peerWindow"`
 	Device      float64 `json:"device"`
 	Other       float64 `json:"other"`
-}
-
-// Fields are named numbers in an order: the JSON is an object. They are tcp_info's, by
-// Linux's names and in its units.
-type Fields []Field
-
-// Field is one of Fields.
-type Field struct {
-	Name  string
-	Value int64
-}
-
-// Get is a field by its name.
-func (f Fields) Get(name string) (int64, bool) {
-	for i := range f {
-		if f[i].Name == name {
-			return f[i].Value, true
-		}
-	}
-	return 0, false
-}
-
-// MarshalJSON implements json.Marshaler.
-func (f Fields) MarshalJSON() ([]byte, error) {
-	return f.appendJSON(make([]byte, 0, 2+32*len(f))), nil
-}
-
-func (f Fields) appendJSON(b []byte) []byte {
-	b = append(b, '{')
-	for i, one := range f {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = appendString(b, one.Name)
-		b = append(b, ':')
-		b = strconv.AppendInt(b, one.Value, 10)
-	}
-	return append(b, '}')
-}
-
-var errFields = errors.New("want an object of whole numbers")
-
-// UnmarshalJSON implements json.Unmarshaler. It is written out because a list
-// of ten thousand sockets has a quarter of a million fields.
-func (f *Fields) UnmarshalJSON(b []byte) error {
-	*f = nil
-	b = bytes.TrimSpace(b)
-	if string(b) == "null" {
-		return nil
-	}
-	b, ok := bytes.CutPrefix(b, []byte{'{'})
-	if !ok {
-		return errFields
-	}
-	out := make(Fields, 0, bytes.Count(b, []byte{':'}))
-	for b = bytes.TrimLeft(b, space); len(b) > 0 && b[0] != '}'; {
-		var one Field
-		if one, b, ok = cutField(b); !ok {
-			return errFields
-		}
-		out = append(out, one)
-		if rest, more := bytes.CutPrefix(b, []byte{','}); more {
-			b = bytes.TrimLeft(rest, space)
-		}
-	}
-	*f = out
-	return nil
-}
-
-const space = " \t\r\n"
-
-// cutField takes "name": number off the start of b, which is valid JSON.
-func cutField(b []byte) (one Field, rest []byte, ok bool) {
-	b, ok = bytes.CutPrefix(b, []byte{'"'})
-	i := bytes.IndexByte(b, '"')
-	if !ok || i < 0 || bytes.IndexByte(b[:i], '\\') >= 0 {
-		return one, nil, false
-	}
-	one.Name = string(b[:i])
-	b, ok = bytes.CutPrefix(bytes.TrimLeft(b[i+1:], space), []byte{':'})
-	b = bytes.TrimLeft(b, space)
-	i = bytes.IndexAny(b, ",}"+space)
-	if !ok || i < 0 {
-		return one, nil, false
-	}
-	v, err := strconv.ParseInt(string(b[:i]), 10, 64)
-	one.Value = v
-	return one, bytes.TrimLeft(b[i:], space), err == nil
-}
-
-// AppendJSON appends the socket as encoding/json would write it, faster.
-func (s *Socket) AppendJSON(b []byte) []byte {
-	b = appendString(append(b, `{"protocol":`...), s.Protocol)
-	if s.State != "" {
-		b = appendString(append(b, `,"state":`...), s.State)
-	}
-	b = appendString(append(b, `,"local":`...), s.Local)
-	if s.Remote != "" {
-		b = appendString(append(b, `,"remote":`...), s.Remote)
-	}
-	b = strconv.AppendInt(append(b, `,"recvQ":`...), int64(s.RecvQ), 10)
-	b = strconv.AppendInt(append(b, `,"sendQ":`...), int64(s.SendQ), 10)
-	if s.Send != nil {
-		b = appendValue(append(b, `,"send":`...), s.Send)
-	}
-	if s.Receive != nil {
-		b = appendValue(append(b, `,"receive":`...), s.Receive)
-	}
-	if len(s.Info) > 0 {
-		b = s.Info.appendJSON(append(b, `,"info":`...))
-	}
-	if s.Holdup != nil {
-		b = appendValue(append(b, `,"holdup":`...), s.Holdup)
-	}
-	return append(b, '}')
-}
-
-// appendString appends text as a JSON string.
-func appendString(b []byte, text string) []byte {
-	for i := range len(text) {
-		if c := text[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
-			return appendValue(b, text)
-		}
-	}
-	b = append(b, '"')
-	b = append(b, text...)
-	return append(b, '"')
-}
-
-// appendValue appends what cannot fail to be JSON.
-func appendValue(b []byte, v any) []byte {
-	j, err := json.Marshal(v)
-	if err != nil {
-		return append(b, "null"...)
-	}
-	return append(b, j...)
 }

@@ -1,8 +1,6 @@
 package client
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,60 +18,32 @@ func (c *Client) Info(ctx context.Context) (api.Info, error) {
 
 // Sockets lists sockets.
 func (c *Client) Sockets(ctx context.Context, q *api.SocketQuery) ([]api.Socket, error) {
-	resp, err := c.request(ctx, http.MethodGet, api.PathSockets, q, nil, nil)
+	out := []api.Socket{}
+	err := c.EachSocket(ctx, q, func(s *api.Socket) error {
+		out = append(out, *s)
+		return nil
+	})
 	if err != nil {
 		return nil, err
-	}
-	defer resp.Body.Close()
-	out, err := readSockets(resp.Body)
-	if err != nil {
-		return nil, fmt.Errorf("the daemon's answer: %w", err)
 	}
 	return out, nil
 }
 
-// readSockets reads a list while the daemon still writes it. The daemon puts
-// each socket on a line of its own, which is what makes this fast and is no
-// part of the API: an answer in another form is read all the same.
-func readSockets(r io.Reader) ([]api.Socket, error) {
-	b := bufio.NewReaderSize(r, 64<<10)
-	out := []api.Socket{}
-	for {
-		line, err := b.ReadSlice('\n')
-		if err != nil {
-			return readAnySockets(line, b, out)
-		}
-		text := bytes.TrimSpace(line)
-		if bytes.Equal(text, []byte{']'}) {
-			return out, nil
-		}
-		mark := byte('[')
-		if len(out) > 0 {
-			mark = ','
-		}
-		var s api.Socket
-		if len(text) == 0 || text[0] != mark || s.ParseJSON(text[1:]) != nil {
-			return readAnySockets(line, b, out)
-		}
-		out = append(out, s)
+// EachSocket calls each for every socket while the daemon still lists them. The
+// socket is each's to keep, what s points to is not.
+func (c *Client) EachSocket(ctx context.Context, q *api.SocketQuery, each func(s *api.Socket) error) error {
+	resp, err := c.request(ctx, http.MethodGet, api.PathSockets, q, nil, nil)
+	if err != nil {
+		return err
 	}
+	defer resp.Body.Close()
+	return readSockets(resp.Body, each)
 }
 
-// readAnySockets reads the rest of a list of which some have been read, in any
-// form. line is the start of the rest.
-func readAnySockets(line []byte, r io.Reader, read []api.Socket) ([]api.Socket, error) {
-	rest := bytes.TrimSpace(bytes.Clone(line))
-	if len(read) > 0 {
-		if len(rest) == 0 || rest[0] != ',' && rest[0] != ']' {
-			return nil, errors.New("want a list of sockets")
-		}
-		rest = append([]byte{'['}, bytes.TrimPrefix(rest, []byte{','})...)
-	}
-	var more []api.Socket
-	if err := json.NewDecoder(io.MultiReader(bytes.NewReader(rest), r)).Decode(&more); err != nil {
-		return nil, err
-	}
-	return append(read, more...), nil
+// WatchSockets calls each for what passes the sockets, again and again, until
+// ctx is done.
+func (c *Client) WatchSockets(ctx context.Context, q *api.SocketWatchQuery, each func(*api.SocketWatch) error) error {
+	return stream(ctx, c, api.PathWatchSockets, q, each)
 }
 
 // Services lists services, forwards and proxies.

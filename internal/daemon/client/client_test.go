@@ -21,6 +21,15 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+func readAll(r io.Reader) ([]api.Socket, error) {
+	out := []api.Socket{}
+	err := readSockets(r, func(s *api.Socket) error {
+		out = append(out, *s)
+		return nil
+	})
+	return out, err
+}
+
 // TestReadSockets: in whatever form the list is written.
 func TestReadSockets(t *testing.T) {
 	a, b := api.Socket{Protocol: "tcp", Local: "*:1"}, api.Socket{Protocol: "udp", Local: "*:2", RecvQ: 5}
@@ -38,7 +47,7 @@ func TestReadSockets(t *testing.T) {
 		{"[" + one + "\n" + two + "]", nil},
 		{"[" + one + "\n," + two + "\n", nil}, {"[" + one, nil}, {"", nil}, {"5", nil}, {"[" + one + "\n,5]", nil},
 	} {
-		got, err := readSockets(strings.NewReader(c.text))
+		got, err := readAll(strings.NewReader(c.text))
 		if (err != nil) != (c.want == nil) || err == nil && len(got)+len(c.want) > 0 && !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%q: %+v, %v", c.text, got, err)
 		}

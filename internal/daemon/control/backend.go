@@ -13,8 +13,11 @@ import (
 // statusOf); all others are internal errors.
 type Backend interface {
 	Info() api.Info
-	Sockets(q *api.SocketQuery) ([]api.Socket, error)
 	Services() []api.Service
+	// Sockets calls each for every socket until each fails, not before
+	// everything that the query can be refused for has been checked. The
+	// socket is the backend's again when each returns.
+	Sockets(q *api.SocketQuery, each func(*api.Socket) error) error
 	Stats() api.Stats
 
 	Links() []api.Link
@@ -41,6 +44,8 @@ type Backend interface {
 	Metrics() http.Handler
 	Profiles() http.Handler
 
+	// WatchSockets calls each for every look until ctx is done or each fails.
+	WatchSockets(ctx context.Context, q *api.SocketWatchQuery, each func(*api.SocketWatch) error) error
 	// Events calls each for every event until ctx is done or each fails.
 	Events(ctx context.Context, q *api.EventQuery, each func(*api.Event) error) error
 	// Capture writes a pcapng file to w, not a byte of it before everything

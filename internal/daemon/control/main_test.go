@@ -51,12 +51,34 @@ func (f *fake) last() any {
 var when = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 func (f *fake) Info() api.Info { return api.Info{PID: 7, Started: when, Config: "/etc/tapstack.toml"} }
-func (f *fake) Sockets(q *api.SocketQuery) ([]api.Socket, error) {
-	return []api.Socket{{
+func (f *fake) Sockets(q *api.SocketQuery, each func(*api.Socket) error) error {
+	if err := f.note(*q); err != nil {
+		return err
+	}
+	for _, one := range []api.Socket{{
 		Protocol: "tcp", State: "ESTABLISHED", Local: "192.0.2.1:80", Remote: "192.0.2.2:4", RecvQ: 1, SendQ: 2,
 		Send: &api.SendBuffer{Size: 1}, Receive: &api.ReceiveBuffer{Size: 1, Dropped: 1},
 		Info: api.Fields{{Name: "tcpi_rtt", Value: 3}}, Holdup: &api.Holdup{Verdict: "nobody"},
-	}, {Protocol: "udp", Local: "*:7"}}, f.note(*q)
+	}, {Protocol: "udp", Local: "*:7"}} {
+		if err := each(&one); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *fake) WatchSockets(ctx context.Context, q *api.SocketWatchQuery, each func(*api.SocketWatch) error) error {
+	if err := f.note(*q); err != nil {
+		return err
+	}
+	f.begun()
+	err := each(&api.SocketWatch{
+		Time: when, Matched: 1, States: map[string]int{"ESTABLISHED": 1},
+		Links:   []api.LinkTraffic{{Name: "tap0", Rates: &api.LinkRates{}}},
+		Sockets: []api.WatchedSocket{{Socket: api.Socket{Protocol: "udp", Local: "*:7"}, Rates: &api.Rates{In: 1}}},
+	})
+	<-ctx.Done()
+	return err
 }
 func (f *fake) Services() []api.Service {
 	return []api.Service{{

@@ -26,6 +26,7 @@ var routes = []route{
 	{method: "GET", path: api.PathInfo, handle: serveInfo, answer: api.Info{}},
 	{method: "GET", path: api.PathSockets, handle: serveSockets, query: api.SocketQuery{}, answer: []api.Socket{}},
 	{method: "GET", path: api.PathServices, handle: get(func(b Backend) []api.Service { return b.Services() }), answer: []api.Service{}},
+	{method: "GET", path: api.PathWatchSockets, stream: true, handle: serveWatchSockets, query: api.SocketWatchQuery{}, answer: api.SocketWatch{}},
 	{method: "GET", path: api.PathStats, handle: get(func(b Backend) api.Stats { return b.Stats() }), answer: api.Stats{}},
 	{method: "GET", path: api.PathWatch, stream: true, handle: serveWatch, query: api.WatchQuery{}, answer: api.Stats{}},
 	{method: "GET", path: api.PathEvents, stream: true, handle: serveEvents, query: api.EventQuery{}, answer: api.Event{}},

@@ -2,6 +2,7 @@ package control
 
 import (
 	"bufio"
+	"context"
 	"net/http"
 	"time"
 
@@ -15,26 +16,52 @@ func serveSockets(s *Server, w http.ResponseWriter, r *http.Request) error {
 	if err := readQuery(r.URL.RawQuery, &q); err != nil {
 		return err
 	}
-	list, err := s.backend.Sockets(&q)
+	// Checked by the first of them, or with none of them when it ends.
+	b := bufio.NewWriterSize(w, 64<<10)
+	line := []byte{'['}
+	begin := func() {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
+		w.Header().Set("Content-Type", "application/json")
+	}
+	begun := false
+	err := s.backend.Sockets(&q, func(one *api.Socket) error {
+		if !begun {
+			begun = true
+			begin()
+		}
+		_, gone := b.Write(append(one.AppendJSON(line), '\n'))
+		line = append(line[:0], ',')
+		return gone
+	})
 	if err != nil {
+		if begun {
+			return nil //nolint:nilerr // a client that has gone is no failure
+		}
 		return err
 	}
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
-	w.Header().Set("Content-Type", "application/json")
-	b := bufio.NewWriterSize(w, 64<<10)
-	_ = b.WriteByte('[')
-	var line []byte
-	for i := range list {
-		line = line[:0]
-		if i > 0 {
-			line = append(line, ',')
-		}
-		line = append(list[i].AppendJSON(line), '\n')
-		if _, gone := b.Write(line); gone != nil {
-			break
-		}
+	if !begun {
+		begin()
+		_ = b.WriteByte('[')
 	}
 	_, _ = b.WriteString("]\n")
-	_ = b.Flush()
-	return nil //nolint:nilerr // a client that has gone is no failure
+	_ = b.Flush() // fails only when the client has gone
+	return nil
+}
+
+// serveWatchSockets sends what passes the sockets again and again.
+func serveWatchSockets(s *Server, w http.ResponseWriter, r *http.Request) error {
+	var q api.SocketWatchQuery
+	if err := readQuery(r.URL.RawQuery, &q); err != nil {
+		return err
+	}
+	const least = 50 * time.Millisecond // with ten thousand sockets each look takes ten
+	if q.Interval == 0 {
+		q.Interval = time.Second
+	}
+	if q.Interval < least {
+		return api.Errorf(http.StatusBadRequest, "parameter \"interval\": at least %v", least)
+	}
+	return lines(w, r, func(ctx context.Context, send func(*api.SocketWatch) error) error {
+		return s.backend.WatchSockets(ctx, &q, send)
+	})
 }

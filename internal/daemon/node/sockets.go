@@ -18,28 +18,34 @@ func hasErrno(err error) bool {
 	return errors.As(err, &errno)
 }
 
-// Sockets lists the stack's sockets.
-func (n *Node) Sockets(q *api.SocketQuery) ([]api.Socket, error) {
+// Sockets calls each for the stack's sockets, which is done with one when it
+// returns.
+func (n *Node) Sockets(q *api.SocketQuery, each func(*api.Socket) error) error {
 	states, err := statesOf(q.States)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var out []api.Socket
 	if q.TCP || !q.UDP {
-		list := socketapi.TCPSockets(n.s)
-		out = make([]api.Socket, 0, len(list))
-		for i := range list {
-			if states == nil || states[list[i].State] {
-				out = append(out, tcpSocket(&list[i], q))
+		for _, g := range socketapi.GlanceTCP(n.s) {
+			if states != nil && !states[g.State] {
+				continue
+			}
+			one := tcpSocket(g, detail{q.Memory, q.Info, q.Holdup})
+			if err := each(&one); err != nil {
+				return err
 			}
 		}
 	}
 	if q.UDP || !q.TCP {
-		for _, u := range socketapi.UDPSockets(n.s) {
-			out = append(out, udpSocket(&u, q))
+		list := socketapi.UDPSockets(n.s)
+		for i := range list {
+			one := udpSocket(&list[i], q.Memory)
+			if err := each(&one); err != nil {
+				return err
+			}
 		}
 	}
-	return out, nil
+	return nil
 }
 
 // statesOf are the states by their names, nil for all.
@@ -62,15 +68,20 @@ func statesOf(names []string) (map[socketapi.State]bool, error) {
 	return out, nil
 }
 
-func tcpSocket(in *socketapi.SocketInfo, q *api.SocketQuery) api.Socket {
+// detail is how much of a socket to tell.
+type detail struct{ memory, info, holdup bool }
+
+func tcpSocket(g *socketapi.Glance, d detail) api.Socket {
 	out := api.Socket{
-		Protocol: "tcp", State: in.State.String(), Local: endpoint(in.Local), Remote: remote(in.Remote),
-		RecvQ: in.Receive.Queued, SendQ: in.Send.Queued,
+		Protocol: "tcp", State: g.State.String(), Local: endpoint(g.Local), Remote: remote(g.Remote),
+		RecvQ: g.ReceiveQueued, SendQ: g.SendQueued,
 	}
-	if in.State == socketapi.Listening {
+	if g.State == socketapi.Listening || d == (detail{}) {
 		return out
 	}
-	if q.Memory {
+	in := g.Look()
+	out.State, out.RecvQ, out.SendQ = in.State.String(), in.Receive.Queued, in.Send.Queued
+	if d.memory {
 		out.Send = &api.SendBuffer{
 			Size: in.Send.Size, Queued: in.Send.Queued, Unsent: in.Send.Unsent, Free: in.Send.Free, Window: in.Send.Window,
 		}
@@ -78,11 +89,11 @@ func tcpSocket(in *socketapi.SocketInfo, q *api.SocketQuery) api.Socket {
 			Size: in.Receive.Size, Queued: in.Receive.Queued, Free: in.Receive.Free, Window: in.Receive.Window,
 		}
 	}
-	if q.Info {
+	if d.info {
 		out.Info = make(api.Fields, 0, 28)
 		in.Info.Each(func(name string, v int64) { out.Info = append(out.Info, api.Field{Name: name, Value: v}) })
 	}
-	if q.Holdup && in.Holdup != nil {
+	if d.holdup && in.Holdup != nil {
 		out.Holdup = holdupOf(in.Holdup)
 	}
 	return out
@@ -98,9 +109,9 @@ func holdupOf(h *holdup.Report) *api.Holdup {
 	}
 }
 
-func udpSocket(in *socketapi.UDPSocketInfo, q *api.SocketQuery) api.Socket {
+func udpSocket(in *socketapi.UDPSocketInfo, memory bool) api.Socket {
 	out := api.Socket{Protocol: "udp", Local: endpoint(in.Local), Remote: remote(in.Remote), RecvQ: in.Receive.Next}
-	if q.Memory {
+	if memory {
 		out.Receive = &api.ReceiveBuffer{Size: in.Receive.Size, Queued: in.Receive.Next, Dropped: in.Receive.Dropped}
 		out.Receive.Free = max(0, out.Receive.Size-out.Receive.Queued)
 	}

@@ -56,6 +56,15 @@ func allowed(pid int) []group {
 				// How much a connection that is forwarded has received.
 				when("ioctl", all(equal(1, unix.SIOCINQ))),
 			}},
+		{why: "what open files are asked: how much a socket has received; which interface a TAP's file is of. And a TAP that stays is left without offloads",
+			conditional: []conditional{
+				when("ioctl",
+					all(equal(1, unix.SIOCINQ)),
+					all(equal(1, unix.TUNGETIFF)),
+					all(equal(1, unix.SIOCGIFHWADDR)),
+					all(equal(1, unix.TUNSETOFFLOAD), equal(2, 0)),
+				),
+			}},
 		{why: "files: the configuration again, static pages, captures, /proc/self for metrics. Which ones is for Landlock and the files' modes to say",
 			calls: []string{
 				"openat", "close", "fstat", "newfstatat", "fstatat", "statx", "lseek", "pread64", "pwrite64", "preadv", "pwritev",

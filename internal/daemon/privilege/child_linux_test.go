@@ -22,6 +22,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"tapstack/internal/daemon/life"
 	"tapstack/internal/daemon/metrics"
 	"tapstack/socketapi"
@@ -208,6 +210,9 @@ func command(d *small, name string, args []string) (string, error) {
 	case "call":
 		c, ok := refused[args[0]]
 		if !ok {
+			c, ok = passes[args[0]]
+		}
+		if !ok {
 			return "", errors.New("no such call")
 		}
 		return "", c.do()
@@ -243,6 +248,8 @@ func command(d *small, name string, args []string) (string, error) {
 	case "look":
 		i, err := tap.InterfaceOf(d.watched)
 		return fmt.Sprint(i.MTU), err
+	case "queued":
+		return queued(args[0])
 	case "runtime":
 		return "", exerciseRuntime()
 	case "profile":
@@ -281,6 +288,30 @@ func dialHost(network, addr string) (string, error) {
 	b := make([]byte, 5)
 	_, err = io.ReadFull(c, b)
 	return string(b), err
+}
+
+// queued is how much of an echo has arrived, as forwards ask.
+func queued(addr string) (string, error) {
+	c, err := net.DialTimeout("tcp", addr, 20*time.Second)
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	if _, err := c.Write([]byte("hello")); err != nil {
+		return "", err
+	}
+	raw, err := c.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		return "", err
+	}
+	var n int
+	var errno error
+	err = raw.Read(func(fd uintptr) bool {
+		n, errno = unix.IoctlGetInt(int(fd), unix.SIOCINQ)
+		return errno != nil || n > 0
+	})
+	return fmt.Sprint(n), errors.Join(err, errno)
 }
 
 // nextUp waits for the kernel's news of an MTU.

@@ -17,6 +17,7 @@ import (
 	"tapstack/internal/daemon/metrics"
 	"tapstack/internal/netns"
 	"tapstack/internal/netns/netnstest"
+	"tapstack/tap"
 	"tapstack/tap/capture"
 )
 
@@ -66,6 +67,11 @@ func TestRefusedCalls(t *testing.T) {
 				t.Errorf("%+v, want EPERM", got)
 			}
 		})
+	}
+	for name := range passes {
+		if got := bound.do("call", name); got.Errno == int(unix.EPERM) {
+			t.Errorf("%s: refused", name)
+		}
 	}
 	bound.end() // it goes on
 }
@@ -177,6 +183,12 @@ func TestWorkGoesOn(t *testing.T) {
 	})
 	t.Run("capture", func(t *testing.T) { captures(t, p, dir) })
 	t.Run("needs privilege", func(t *testing.T) { needs(t, p) })
+	t.Run("what a socket has received", func(t *testing.T) {
+		if got := p.must("queued", "127.0.0.1:9007"); got == "0" {
+			t.Errorf("%s bytes", got)
+		}
+	})
+	t.Run("TAP gone", func(t *testing.T) { losesTAP(t, ns, p) })
 	p.end()
 	err = ns.Do(func() error {
 		links, err := netlink.LinkList()
@@ -216,6 +228,23 @@ func hearsNews(t *testing.T, ns *netns.NS, p *process) {
 	}
 	if got := p.must("look"); got != "1400" {
 		t.Errorf("MTU %s", got)
+	}
+}
+
+// losesTAP: that a TAP is gone is found out by asking its file.
+func losesTAP(t *testing.T, ns *netns.NS, p *process) {
+	err := ns.Do(func() error {
+		l, err := netlink.LinkByName("watched0")
+		if err != nil {
+			return err
+		}
+		return netlink.LinkDel(l)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := p.do("look"); !strings.Contains(got.Err, tap.ErrGone.Error()) {
+		t.Errorf("%+v, want %v", got, tap.ErrGone)
 	}
 }
 

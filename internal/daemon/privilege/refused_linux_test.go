@@ -27,6 +27,7 @@ var refused = map[string]rawCall{
 	"personality":       {unix.SYS_PERSONALITY, [5]uintptr{0xffffffff}},
 	"chmod":             {unix.SYS_FCHMODAT, [5]uintptr{bad, bad}},
 	"ioctl":             {unix.SYS_IOCTL, [5]uintptr{bad, unix.TUNSETIFF, bad}},
+	"offloads":          {unix.SYS_IOCTL, [5]uintptr{bad, unix.TUNSETOFFLOAD, 1}},
 	"setuid":            {unix.SYS_SETRESUID, [5]uintptr{bad, bad, bad}}, // -1: leave
 	"fork":              {unix.SYS_CLONE, [5]uintptr{unix.CLONE_SIGHAND}},
 	"thread-namespaces": {unix.SYS_CLONE, [5]uintptr{unix.CLONE_THREAD | unix.CLONE_NEWUSER}},
@@ -38,6 +39,16 @@ var refused = map[string]rawCall{
 	"executable-memory": {unix.SYS_MMAP, [5]uintptr{0, 0, unix.PROT_EXEC, 0}},
 	"made-executable":   {unix.SYS_MPROTECT, [5]uintptr{1, 0, unix.PROT_EXEC}},
 	"higher-limits":     {unix.SYS_PRLIMIT64, [5]uintptr{0, 0x7f, bad}},
+}
+
+// passes are calls that are like refused ones, and that the program makes.
+var passes = map[string]rawCall{
+	"no-offloads":    {unix.SYS_IOCTL, [5]uintptr{bad, unix.TUNSETOFFLOAD, 0}},
+	"which-tap":      {unix.SYS_IOCTL, [5]uintptr{bad, unix.TUNGETIFF, bad}},
+	"which-address":  {unix.SYS_IOCTL, [5]uintptr{bad, unix.SIOCGIFHWADDR, bad}},
+	"own-limits":     {unix.SYS_PRLIMIT64, [5]uintptr{0, 0x7f, 0}},
+	"plain-memory":   {unix.SYS_MPROTECT, [5]uintptr{1, 0, unix.PROT_READ}},
+	"netlink-routes": {unix.SYS_SOCKET, [5]uintptr{unix.AF_NETLINK, unix.SOCK_STREAM, unix.NETLINK_ROUTE}},
 }
 
 func (c rawCall) do() error {

@@ -2,11 +2,9 @@ package engine_test
 
 import (
 	"bytes"
-	"context"
 	"io"
 	"net/netip"
 	"testing"
-	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
@@ -122,21 +120,6 @@ func pair(t testing.TB, pipe *tap.PipeConfig, cfg *stack.Config) (client, server
 	eventually(t, "the connection is accepted", func() (ok bool) { server, ok = l.accept(t); return ok })
 	eventually(t, "the connection is there", client.is(tcp.StateEstablished))
 	return client, server
-}
-
-// eventually waits for what the other side's packets bring about; its bound is
-// far above what that takes.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	for c := time.Tick(100 * time.Microsecond); !ok(); {
-		select {
-		case <-c:
-		case <-ctx.Done():
-			t.Fatalf("never: %s", what)
-		}
-	}
 }
 
 // waitable is a conn that waits, in real time, for one goroutine.

@@ -28,12 +28,15 @@ var (
 	rcvField, receiverType    = pointerTo(endpointType, "rcv")
 	rcvHeadField, segmentType = pointerTo(endpointType, "rcvQueue", "head")
 
+	scoreboardField, scoreboardType = pointerTo(endpointType, "scoreboard")
+
 	probeField     = fieldOf[tcp.TCPProbeFunc](endpointType, "probe")
 	sndQueueField  = fieldOf[tcp.TCPSndBufState](endpointType, "sndQueueInfo", "TCPSndBufState")
 	rcvMemField    = fieldOf[atomicbitops.Int32](endpointType, "rcvMemUsed")
 	ownerField     = fieldOf[tcpip.PacketOwner](endpointType, "owner")
 	advMSSField    = fieldOf[uint16](endpointType, "amss")
 	hardErrorField = fieldOf[tcpip.Error](endpointType, "hardError")
+	gsoField       = fieldOf[stack.GSO](endpointType, "gso")
 
 	senderField    = fieldOf[tcp.TCPSenderState](senderType, "TCPSenderState")
 	finSentField   = fieldOf[bool](senderType, "finSent")
@@ -49,6 +52,7 @@ var (
 	rcvFinField       = fieldOf[bool](receiverType, "closed")
 	lastReceivedField = fieldOf[tcpip.MonotonicTime](receiverType, "lastRcvdAckTime")
 
+	smssField   = fieldOf[uint16](scoreboardType, "smss")
 	packetField = fieldOf[*stack.PacketBuffer](segmentType, "pkt")
 )
 

@@ -4,15 +4,11 @@ import (
 	"os"
 	"testing"
 
-	"gvisor.dev/gvisor/pkg/refs"
-
-	"tapstack/internal/netns/netnstest"
+	"tapstack/internal/stacktest"
 )
 
-func TestMain(m *testing.M) {
-	// Every packet and chunk of gVisor's must have been released in the end.
-	refs.SetLeakMode(refs.LeaksPanic)
-	code := netnstest.Main(m)
-	refs.DoLeakCheck()
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(stacktest.Main(m)) }
+
+var (
+	eventually = stacktest.Eventually
+)

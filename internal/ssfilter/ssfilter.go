@@ -1,4 +1,11 @@
-package cli
+// Package ssfilter reads the filter language of ss(8):
+//
+//	[state STATE | exclude STATE]... EXPRESSION
+//	EXPRESSION: src|dst ADDRESS[/BITS][:PORT]   sport|dport OP [:]PORT   and or not ( )
+//	OP: = == eq != ne < lt > gt <= le >= ge
+//
+// It knows addresses and names of states, and no socket.
+package ssfilter
 
 import (
 	"fmt"
@@ -6,98 +13,82 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"tapstack/internal/daemon/api"
 )
 
-// The filter of ss(8):
-//
-//	[state STATE | exclude STATE]... EXPRESSION
-//	EXPRESSION: src|dst ADDRESS[/BITS][:PORT]   sport|dport OP [:]PORT   and or not ( )
-//	OP: = == eq != ne < lt > gt <= le >= ge
-//
-// Tokens may come in one argument or in many.
-
-// ssFilter says which sockets to show.
-type ssFilter struct {
-	states []string // RFC 9293's names; nil: as the flags say
-	match  func(*ssSocket) bool
+// Filter says which sockets to show. It is safe for concurrent use.
+type Filter struct {
+	States []string // RFC 9293's names; nil: the filter does not say
+	match  test
 }
 
-// ssSocket is a socket with its addresses read.
-type ssSocket struct {
-	*api.Socket
-	local, remote netip.AddrPort // an invalid address is any
+// Match reports whether a socket with these addresses is to be shown. An
+// invalid address is any address.
+func (f *Filter) Match(local, remote netip.AddrPort) bool {
+	return f.match == nil || f.match(&ends{local, remote})
 }
 
-func newSSSocket(s *api.Socket) ssSocket {
-	return ssSocket{s, parseEndpoint(s.Local), parseEndpoint(s.Remote)}
-}
+// All reports whether Match takes every address.
+func (f *Filter) All() bool { return f.match == nil }
 
-// parseEndpoint reads an address as the API writes it.
-func parseEndpoint(text string) netip.AddrPort {
-	if port, ok := strings.CutPrefix(text, "*:"); ok {
-		n, _ := strconv.ParseUint(port, 10, 16)
-		return netip.AddrPortFrom(netip.Addr{}, uint16(n))
-	}
-	ap, _ := netip.ParseAddrPort(text)
-	return ap
-}
+// ends are a socket's addresses.
+type ends struct{ local, remote netip.AddrPort }
 
-// ssStates are ss's names for the states, and for sets of them.
-var ssStates = map[string][]string{
+type test = func(*ends) bool
+
+// stateSets are ss's names for the states, and for sets of them.
+var stateSets = map[string][]string{
 	"established": {"ESTABLISHED"}, "syn-sent": {"SYN-SENT"}, "syn-recv": {"SYN-RECEIVED"},
 	"fin-wait-1": {"FIN-WAIT-1"}, "fin-wait-2": {"FIN-WAIT-2"}, "time-wait": {"TIME-WAIT"},
 	"closed": {"CLOSED"}, "close-wait": {"CLOSE-WAIT"}, "last-ack": {"LAST-ACK"},
 	"listening": {"LISTEN"}, "listen": {"LISTEN"}, "closing": {"CLOSING"}, "unconnected": {"CLOSED"},
-	"all":          allStates,
-	"connected":    without(allStates, "LISTEN", "CLOSED"),
-	"synchronized": without(allStates, "LISTEN", "CLOSED", "SYN-SENT"),
+	"all":          AllStates,
+	"connected":    Without(AllStates, "LISTEN", "CLOSED"),
+	"synchronized": Without(AllStates, "LISTEN", "CLOSED", "SYN-SENT"),
 	"bucket":       {"SYN-RECEIVED", "TIME-WAIT"},
-	"big":          without(allStates, "SYN-RECEIVED", "TIME-WAIT"),
+	"big":          Without(AllStates, "SYN-RECEIVED", "TIME-WAIT"),
 }
 
-var allStates = []string{"ESTABLISHED", "SYN-SENT", "SYN-RECEIVED", "FIN-WAIT-1", "FIN-WAIT-2", "TIME-WAIT",
+// AllStates are all that TCP has.
+var AllStates = []string{"ESTABLISHED", "SYN-SENT", "SYN-RECEIVED", "FIN-WAIT-1", "FIN-WAIT-2", "TIME-WAIT",
 	"CLOSED", "CLOSE-WAIT", "LAST-ACK", "LISTEN", "CLOSING"}
 
-func without(list []string, not ...string) []string {
+// Without is list but for some.
+func Without(list []string, not ...string) []string {
 	return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return slices.Contains(not, s) })
 }
 
-// parseSSFilter reads a filter.
-func parseSSFilter(args []string) (*ssFilter, error) {
-	p := &ssParser{tokens: ssTokens(strings.Join(args, " "))}
-	f := &ssFilter{}
+// Parse reads a filter. The empty one takes everything.
+func Parse(text string) (*Filter, error) {
+	p := &parser{tokens: tokensOf(text)}
+	f := &Filter{}
 	for p.peek() == "state" || p.peek() == "exclude" {
 		word, name := p.next(), p.next()
-		set, ok := ssStates[strings.ToLower(name)]
+		set, ok := stateSets[strings.ToLower(name)]
 		if !ok {
-			return nil, usagef("ss: there is no state %q", name)
+			return nil, fmt.Errorf("there is no state %q", name)
 		}
 		if word == "state" {
-			f.states = append(f.states, without(set, f.states...)...)
+			f.States = append(f.States, Without(set, f.States...)...)
 			continue
 		}
-		if f.states == nil {
-			f.states = allStates
+		if f.States == nil {
+			f.States = AllStates
 		}
-		f.states = without(f.states, set...)
+		f.States = Without(f.States, set...)
 	}
 	if p.peek() == "" {
 		return f, nil
 	}
 	match, err := p.either()
 	if err == nil && p.peek() != "" {
-		err = usagef("ss: %q: want \"and\", \"or\" or the end of the filter", p.peek())
+		err = fmt.Errorf("%q: want \"and\", \"or\" or the end of the filter", p.peek())
 	}
 	f.match = match
 	return f, err
 }
 
-func usagef(format string, args ...any) error { return &UsageError{fmt.Errorf(format, args...)} }
-
-// ssTokens cuts a filter into words, parentheses and operators.
-func ssTokens(text string) []string {
+// tokensOf cuts a filter into words, parentheses and operators.
+func tokensOf(text string) []string {
 	var out []string
 	word := func(w string) {
 		if w != "" {
@@ -129,19 +120,19 @@ func ssTokens(text string) []string {
 	return out
 }
 
-type ssParser struct {
+type parser struct {
 	tokens []string
 	depth  int
 }
 
-func (p *ssParser) peek() string {
+func (p *parser) peek() string {
 	if len(p.tokens) == 0 {
 		return ""
 	}
 	return p.tokens[0]
 }
 
-func (p *ssParser) next() string {
+func (p *parser) next() string {
 	t := p.peek()
 	if t != "" {
 		p.tokens = p.tokens[1:]
@@ -149,40 +140,38 @@ func (p *ssParser) next() string {
 	return t
 }
 
-type ssTest = func(*ssSocket) bool
-
-func (p *ssParser) either() (ssTest, error) {
+func (p *parser) either() (test, error) {
 	left, err := p.both()
 	for err == nil && slices.Contains([]string{"or", "||", "|"}, p.peek()) {
 		p.next()
-		var right ssTest
+		var right test
 		if right, err = p.both(); err == nil {
 			a := left
-			left = func(s *ssSocket) bool { return a(s) || right(s) }
+			left = func(s *ends) bool { return a(s) || right(s) }
 		}
 	}
 	return left, err
 }
 
 // both is terms with "and", or nothing, between them.
-func (p *ssParser) both() (ssTest, error) {
+func (p *parser) both() (test, error) {
 	left, err := p.term()
 	for err == nil && !slices.Contains([]string{"", ")", "or", "||", "|"}, p.peek()) {
 		if slices.Contains([]string{"and", "&&", "&"}, p.peek()) {
 			p.next()
 		}
-		var right ssTest
+		var right test
 		if right, err = p.term(); err == nil {
 			a := left
-			left = func(s *ssSocket) bool { return a(s) && right(s) }
+			left = func(s *ends) bool { return a(s) && right(s) }
 		}
 	}
 	return left, err
 }
 
-func (p *ssParser) term() (ssTest, error) {
+func (p *parser) term() (test, error) {
 	if p.depth++; p.depth > 50 {
-		return nil, usagef("ss: the filter is nested too deeply")
+		return nil, fmt.Errorf("the filter is nested too deeply")
 	}
 	defer func() { p.depth-- }()
 	switch word := p.next(); word {
@@ -191,34 +180,34 @@ func (p *ssParser) term() (ssTest, error) {
 		if err != nil {
 			return nil, err
 		}
-		return func(s *ssSocket) bool { return !t(s) }, nil
+		return func(s *ends) bool { return !t(s) }, nil
 	case "(":
 		t, err := p.either()
 		if err == nil && p.next() != ")" {
-			err = usagef("ss: a parenthesis is not closed")
+			err = fmt.Errorf("a parenthesis is not closed")
 		}
 		return t, err
 	case "src", "dst":
 		op := p.operator()
 		if op != "=" && op != "!=" {
-			return nil, usagef("ss: %s: an address is = or !=", word)
+			return nil, fmt.Errorf("%s: an address is = or !=", word)
 		}
-		t, err := ssAddress(word == "src", p.next())
+		t, err := addressTest(word == "src", p.next())
 		if err != nil || op == "=" {
 			return t, err
 		}
-		return func(s *ssSocket) bool { return !t(s) }, nil
+		return func(s *ends) bool { return !t(s) }, nil
 	case "sport", "dport":
-		return ssPort(word == "sport", p.operator(), p.next())
+		return portTest(word == "sport", p.operator(), p.next())
 	case "":
-		return nil, usagef("ss: the filter ends too early")
+		return nil, fmt.Errorf("the filter ends too early")
 	default:
-		return nil, usagef("ss: %q: want state, exclude, src, dst, sport or dport", word)
+		return nil, fmt.Errorf("%q: want state, exclude, src, dst, sport or dport", word)
 	}
 }
 
 // operator takes a comparison; without one it is equality.
-func (p *ssParser) operator() string {
+func (p *parser) operator() string {
 	names := map[string]string{"=": "=", "==": "=", "eq": "=", "!=": "!=", "ne": "!=", "neq": "!=", "<": "<", "lt": "<",
 		">": ">", "gt": ">", "<=": "<=", "le": "<=", "leq": "<=", ">=": ">=", "ge": ">=", "geq": ">="}
 	if op := names[p.peek()]; op != "" {
@@ -228,13 +217,13 @@ func (p *ssParser) operator() string {
 	return "="
 }
 
-func ssPort(local bool, op, text string) (ssTest, error) {
+func portTest(local bool, op, text string) (test, error) {
 	n, err := strconv.ParseUint(strings.TrimPrefix(text, ":"), 10, 16)
 	if err != nil {
-		return nil, usagef("ss: %q is no port number", text)
+		return nil, fmt.Errorf("%q is no port number", text)
 	}
 	want := uint16(n)
-	return func(s *ssSocket) bool {
+	return func(s *ends) bool {
 		have := s.remote.Port()
 		if local {
 			have = s.local.Port()
@@ -257,8 +246,8 @@ func ssPort(local bool, op, text string) (ssTest, error) {
 }
 
 // ssAddress reads ADDRESS, ADDRESS/BITS, either with :PORT, [IPv6]:PORT, :PORT.
-func ssAddress(local bool, text string) (ssTest, error) {
-	wrong := usagef("ss: %q is no address, such as 10.0.0.0/8, 192.168.77.1:80 or [fd00::1]:80", text)
+func addressTest(local bool, text string) (test, error) {
+	wrong := fmt.Errorf("%q is no address, such as 10.0.0.0/8, 192.168.77.1:80 or [fd00::1]:80", text)
 	address, port := text, ""
 	if rest, ok := strings.CutPrefix(text, "["); ok {
 		var found bool
@@ -279,17 +268,17 @@ func ssAddress(local bool, text string) (ssTest, error) {
 			within = netip.PrefixFrom(a, a.BitLen())
 		}
 	}
-	var ofPort ssTest
+	var ofPort test
 	if port != "" && port != ":*" {
 		var err error
-		if ofPort, err = ssPort(local, "=", port); err != nil {
+		if ofPort, err = portTest(local, "=", port); err != nil {
 			return nil, err
 		}
 	}
 	if address == "" && ofPort == nil {
 		return nil, wrong
 	}
-	return func(s *ssSocket) bool {
+	return func(s *ends) bool {
 		at := s.remote.Addr()
 		if local {
 			at = s.local.Addr()
