@@ -4,12 +4,19 @@
 //
 //	Load, Parse, Flags.Config -> Config -> Run -> tap.Open, stack.AddNIC
 //	                                           -> StartServices -> socketapi.Listen
+//	                                           -> proxies.start -> proxy.ForwardTCP, SOCKS5, ...
+//
+// [Services] are the servers inside the stack. Forwards and proxies, which lead
+// from the host's network into the stack's or back, are those of package proxy;
+// here they get their settings, their networks and, on the host's side, their
+// ports, which outlive a change of settings. A reload is a plan of steps that
+// can be taken back, so that a file is carried out as a whole or not at all.
 //
 // Whatever the operator has to change is a [*ConfigError]: one line that says
 // where, what, and what to do. Every other error is a failure of the running
 // daemon.
 //
 // Goroutines: one per listening socket, one or two per connection. All belong
-// to a [Services], whose Shutdown waits for them; [Run] returns when none is
-// left. To see what it does, give Run a logger at debug level.
+// to a [Services] or to a forward or proxy, whose Shutdown waits for them; one
+// more waits for each forward that is retired. [Run] returns when none is left. To see what it does, give Run a logger at debug level.
 package daemon
