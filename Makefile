@@ -13,6 +13,12 @@ BENCH      ?= .
 BENCHFLAGS ?=
 TESTFLAGS  ?=
 
+# Where other people's packet scripts are; what is to be expected from now on;
+# how often everything is repeated, for each GOMAXPROCS.
+CONFORMANCE ?= ../shared/conformance
+UPDATE      ?=
+REPEATS     ?= 1
+
 # bin/.go is where .ci/go.sh leaves a toolchain, if it had to fetch one.
 # Distributions switch off the go command's own fetching; switch it on.
 export PATH := $(CURDIR)/bin/.go/bin:$(PATH)
@@ -68,6 +74,14 @@ data: go ## move 1 GB a case over every kind of TAP (make test: 16 MB)
 contract: go ## run the contract of net.Conn 100 times, and move 100 MB by QUIC, both in every world
 	@race=$$(.ci/race.sh); cd testdata/compat; \
 	TAPSTACK_REQUIRE_TAP=1 go test $$race -run='^(TestConn|TestQUIC)$$' -timeout=60m $(TESTFLAGS) . -conn=100 -quic=100000000
+
+.PHONY: conformance
+conformance: export CONFORMANCE := $(if $(wildcard $(CONFORMANCE)/.),$(abspath $(CONFORMANCE)),)
+conformance: go ## score all packet scripts, ours and those in CONFORMANCE, into testdata/conformance; UPDATE=1 expects what comes
+	@[ -n "$$CONFORMANCE" ] || echo "CONFORMANCE: no such folder: our own scripts alone"
+	go test -count=1 -v -run='^TestConformance$$' ./internal/conformance $(if $(UPDATE),-update)
+	@[ -z "$$CONFORMANCE" ] || go test -count=1 -v -timeout=60m -run='^TestTimes$$' ./internal/conformance -write -repeats=$(REPEATS)
+	go test -count=1 -run='^TestResults$$' ./internal/conformance -write
 
 .PHONY: fuzz
 fuzz: go ## run each fuzz target for FUZZTIME (20s)
