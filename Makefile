@@ -13,11 +13,11 @@ BENCH      ?= .
 BENCHFLAGS ?=
 TESTFLAGS  ?=
 
-# Where other people's packet scripts are; what is to be expected from now on;
-# how often everything is repeated, for each GOMAXPROCS.
+# Where other people's packet scripts are; whether what comes is what shall be
+# expected; how often everything is repeated for the record, for each GOMAXPROCS.
 CONFORMANCE ?= ../shared/conformance
 UPDATE      ?=
-REPEATS     ?= 1
+REPEATS     ?=
 
 # bin/.go is where .ci/go.sh leaves a toolchain, if it had to fetch one.
 # Distributions switch off the go command's own fetching; switch it on.
@@ -80,7 +80,8 @@ conformance: export CONFORMANCE := $(if $(wildcard $(CONFORMANCE)/.),$(abspath $
 conformance: go ## score all packet scripts, ours and those in CONFORMANCE, into testdata/conformance; UPDATE=1 expects what comes
 	@[ -n "$$CONFORMANCE" ] || echo "CONFORMANCE: no such folder: our own scripts alone"
 	go test -count=1 -v -run='^TestConformance$$' ./internal/conformance $(if $(UPDATE),-update)
-	@[ -z "$$CONFORMANCE" ] || go test -count=1 -v -timeout=60m -run='^TestTimes$$' ./internal/conformance -write -repeats=$(REPEATS)
+	@[ -z "$$CONFORMANCE" ] || go test -count=1 -v -run='^TestTimes$$' ./internal/conformance -write
+	go test -count=1 -timeout=60m -run='^TestRepeats$$' ./internal/conformance $(if $(REPEATS),$${CONFORMANCE:+-write} -repeats=$(REPEATS))
 	go test -count=1 -run='^TestResults$$' ./internal/conformance -write
 
 .PHONY: fuzz

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-var repeats = flag.Int("repeats", 1, "how often TestTimes runs everything, for each GOMAXPROCS")
+var repeats = flag.Int("repeats", 1, "how often TestRepeats runs everything, for each GOMAXPROCS")
 
 // Bounds on two CPUs.
 const (
@@ -19,10 +19,10 @@ const (
 	mostMedian = 20 * time.Millisecond
 )
 
-// TestTimes runs everything in strict mode, again and again with several
-// values of GOMAXPROCS, and demands the same results to the last word, and that
-// they come soon.
-func TestTimes(t *testing.T) {
+// runner gives a function that runs everything in strict mode, and whether
+// other people's suites are in it.
+func runner(t *testing.T) (run func() []Result, shared bool) {
+	t.Helper()
 	if raceEnabled {
 		t.Skip("the race detector makes it twenty times slower")
 	}
@@ -34,8 +34,7 @@ func TestTimes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := func() (results []Result, took time.Duration) {
-		begun := time.Now()
+	return func() (results []Result) {
 		for i := range suites {
 			some, err := suites[i].Run(context.Background(), "strict", reasons.Settings)
 			if err != nil {
@@ -43,42 +42,66 @@ func TestTimes(t *testing.T) {
 			}
 			results = append(results, some...)
 		}
-		return results, time.Since(begun)
+		return results
+	}, len(suites) > 1
+}
+
+// record writes what a test found out into times.json, if it is of all scripts.
+func record(t *testing.T, shared bool, set func(*Times)) {
+	t.Helper()
+	if !*write {
+		return
 	}
-	results, took := all()
-	want := digest(results)
+	if !shared {
+		t.Fatal("only our own scripts are here: times.json is of all")
+	}
+	times, err := ReadTimes(data + "times.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	set(&times)
+	if err := times.WriteFile(data + "times.json"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestTimes demands that everything is run soon.
+func TestTimes(t *testing.T) {
+	run, shared := runner(t)
+	begun := time.Now()
+	results := run()
+	took := time.Since(begun)
 	var walls []time.Duration
 	for _, r := range results {
 		walls = append(walls, r.Wall)
 	}
 	slices.Sort(walls)
-	times := Times{
-		Scripts: len(results), CPUs: runtime.NumCPU(), All: took,
-		Median: walls[len(walls)/2], Slowest: walls[len(walls)-1], Repeats: *repeats,
+	median, slowest := walls[len(walls)/2], walls[len(walls)-1]
+	t.Logf("%d scripts in %v, the median %v, the slowest %v", len(walls), took, median, slowest)
+	if took > mostAll || median > mostMedian {
+		t.Errorf("everything took %v, a script %v at the median; it should be %v and %v at most", took, median, mostAll, mostMedian)
 	}
+	record(t, shared, func(ts *Times) {
+		ts.Scripts, ts.CPUs, ts.All, ts.Median, ts.Slowest = len(walls), runtime.NumCPU(), took, median, slowest
+	})
+}
+
+// TestRepeats runs everything again and again with several values of
+// GOMAXPROCS, and demands the same results to the last word.
+func TestRepeats(t *testing.T) {
+	run, shared := runner(t)
+	want := digest(run())
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
-	for _, n := range []int{1, 2, 8} {
+	procs := []int{1, 2, 8}
+	for _, n := range procs {
 		runtime.GOMAXPROCS(n)
-		times.MaxProc = append(times.MaxProc, n)
 		for i := range *repeats {
-			if results, _ = all(); digest(results) != want {
+			if digest(run()) != want {
 				t.Fatalf("run %d with GOMAXPROCS %d has other results", i, n)
 			}
 		}
 	}
-	t.Logf("%+v", times)
-	if times.All > mostAll || times.Median > mostMedian {
-		t.Errorf("everything took %v, a script %v at the median; it should be %v and %v at most", times.All, times.Median, mostAll, mostMedian)
-	}
-	if !*write {
-		return
-	}
-	if len(suites) == 1 {
-		t.Fatal("only our own scripts are here: times.json is of all")
-	}
-	if err := times.WriteFile(data + "times.json"); err != nil {
-		t.Fatal(err)
-	}
+	record(t, shared, func(ts *Times) { ts.Repeats, ts.MaxProc = *repeats, procs })
 }
 
 // digest is the sum of all that a run found out, but for how long it took.
