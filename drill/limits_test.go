@@ -51,6 +51,9 @@ func TestOutcomes(t *testing.T) {
 		{"no socket", "0 %{ assert rcvbuf_queued == 1 }%", drill.Fail, 1, "there is no socket yet"},
 		{"time goes back", passive + "0 close(4) = 0", drill.Fail, 9, "too late"},
 		{"syntax", "0 < S 0:0(0", drill.Fail, 1, "expected"},
+		{"misspelt call", "0 conect(3, ..., ...) = 0", drill.Fail, 1, "there is no call conect: is it connect?"},
+		{"other call", "0 recvmmsg(3, ...) = 0", drill.Unsupported, 1, "recvmmsg()"},
+		{"misspelt option", "--tolerance_usec=9\n0 close(3) = 0", drill.Fail, 1, "is it --tolerance_usecs?"},
 		{"parameter", "param N in 1..3\n0 %{ assert N < 3 }%", drill.Fail, 2, "assertion does not hold (with N = 3)"},
 		{"two hosts", "host a 10.0.0.1/24\nhost b 10.1.0.1/24\nlink a b\n0 a: close(3) = 0", drill.Fail, 3, "have no network in common"},
 		{"which host", "host a 10.0.0.1/24\nhost b 10.0.0.2/24\nlink a b\n0 close(3) = 0", drill.Fail, 4, "which host?"},
@@ -173,7 +176,7 @@ func checkText(t *testing.T, report *drill.Report) {
 	if err := report.WriteText(&text, false); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"fail.pkt:9: fail: no packet came", "    - 0.100 > . 1:1(0) ack 1", "    + nothing until 2.100", "unsupported: splice()", "of 4"} {
+	for _, want := range []string{"fail.pkt:9:1: fail: no packet came", "    want  0.100 > . 1:1(0) ack 1\n", "    got   nothing until 2.100", "unsupported: splice()", "of 4"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("no %q in\n%s", want, &text)
 		}
