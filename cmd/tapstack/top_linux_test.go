@@ -107,7 +107,7 @@ func TestTop(t *testing.T) {
 	screen := s.shows(`^ESTAB +192\.168\.77\.2:9 +192\.168\.77\.1:\d+ +[0-9.]+[MG] `)
 	t.Logf("\n%s", screen)
 	for _, want := range []string{
-		`(?m)^tapstack top - \d\d:\d\d:\d\d  \d+ sockets: .*3 ESTABLISHED`,
+		`(?m)^tapstack top - \d\d:\d\d:\d\d  \d+ sockets: .*3 ESTAB,`,
 		`(?m)^tap0 +in +[0-9.]+[MG]B/s +\S+ frames/s   out `,
 		`(?m)^by rate  \(h: help, q: quit\)`,
 		`(?m)^STATE  LOCAL +REMOTE +IN\*  OUT\* RECV    SEND    HELD UP BY`,
@@ -131,13 +131,13 @@ func TestTop(t *testing.T) {
 	s.shows(`^filter: sport = :x  +":x" is no port number`)
 	s.press("BSpace")
 	s.press("7", "Enter")
-	screen = s.shows(`^by sendq  filter: sport = :7(?s:.*)BY\n.*192\.168\.77\.2:7 .*\nLISTEN`)
+	screen = s.shows(`^by sendq  filter: sport = :7(?s:.*)BY\n.*192\.168\.77\.2:7 .*\nUDP .*\nLISTEN`)
 	if strings.Contains(screen, ":19") || strings.Contains(screen, "2:9") {
 		t.Errorf("the filter lets through:\n%s", screen)
 	}
 
 	s.press("Enter")
-	screen = s.shows(`^tcp_info$(?s:.*)snd_mss +1448`)
+	screen = s.shows(`^tcp_info$(?s:.*)snd_mss +\d+`)
 	t.Logf("\n%s", screen)
 	for _, want := range []string{"tcp 192.168.77.2:7 - 192.168.77.1:", "state   ESTABLISHED   in 0B/s", "0 of ", "peer's window ", "held up by "} {
 		if !strings.Contains(screen, want) {
@@ -164,15 +164,16 @@ func TestTop(t *testing.T) {
 func TestTopWithoutColour(t *testing.T) {
 	ns := needTAP(t)
 	p := start(t, ns, "-c", config(t, controlledConfig))
-	p.dial(t, "192.168.77.2:19")
+	c := p.dial(t, "192.168.77.2:19")
 	s := newTerminal(t, "80", "24", "NO_COLOR=1 "+program+" top -d 0.2 -t --socket "+p.socket)
 	screen := s.shows(`TCP only(?s:.*)192\.168\.77\.2:19`, "-e")
 	if regexp.MustCompile(coloured).MatchString(screen) {
 		t.Errorf("colours:\n%q", screen)
 	}
 	// The daemon goes, and top says so instead of ending.
+	c.Close()
 	p.wants(t, 0, "stop")
-	s.shows(`no daemon answers|the daemon`)
+	s.shows(`no daemon answers at`)
 	s.press("q")
 }
 

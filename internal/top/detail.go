@@ -49,8 +49,8 @@ func (m *Model) bufferLines(w *api.WatchedSocket) []Line {
 	width := max(10, m.width-8)
 	if b := w.Socket.Send; b != nil {
 		out = append(out, append(Line{{fit("send", 8), Bold}}, sendBar(w, width)...),
-			Line{{fmt.Sprintf("        %s of %s queued: %s sent (%s), %s unsent (%s); peer's window %s", count(b.Queued), count(b.Size),
-				count(b.Queued-b.Unsent), cellSent, count(b.Unsent), cellUnsent, count(b.Window)), Plain}})
+			Line{{fmt.Sprintf("        %s of %s queued, %s of it unsent (%s); peer's window %s",
+				count(b.Queued), count(b.Size), count(b.Unsent), cellUnsent, count(b.Window)), Plain}})
 	}
 	if b := w.Socket.Receive; b != nil {
 		text := fmt.Sprintf("        %s of %s queued", count(b.Queued), count(b.Size))
@@ -110,7 +110,8 @@ func (m *Model) infoLines(f api.Fields) []Line {
 func (m *Model) helpView() []Line {
 	out := []Line{{{fit("tapstack top: keys", m.width), Heading}}}
 	for _, l := range [][2]string{
-		{"s S", "sort by the next, the previous: " + strings.Join(api.Sorts, " ")},
+		{"s S", "sort by the next, the previous of"},
+		{"", strings.Join(api.Sorts, " ")},
 		{"r", "reverse the order"},
 		{"/", "filter in ss's language: state established dport = :80"},
 		{"t u", "TCP only, UDP only, or both again"},

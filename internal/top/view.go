@@ -88,7 +88,7 @@ func (m *Model) header() []Line {
 	}
 	text := fmt.Sprintf(" - %s  %s sockets", m.look.Time.Format("15:04:05"), count(total))
 	for i, s := range m.statesByNumber() {
-		text += []string{": ", ", "}[min(i, 1)] + count(m.look.States[s]) + " " + s
+		text += []string{": ", ", "}[min(i, 1)] + count(m.look.States[s]) + " " + strings.Replace(s, "ESTABLISHED", "ESTAB", 1)
 	}
 	out := []Line{append(first, Span{text, Plain})}
 	const most = 4 // the rest of the screen is for sockets
