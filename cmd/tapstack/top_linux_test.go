@@ -204,4 +204,3 @@ func TestTopBatch(t *testing.T) {
 	p.wants(t, 2, "top -d 0.01 -b", "at least 0.05")
 	p.wants(t, 2, "top -b sport = x", `"x" is no port number`)
 }
-

@@ -41,7 +41,7 @@ func (b *Batch) Run(ctx context.Context, c *client.Client, w io.Writer) error {
 		}
 		return nil
 	})
-	if errors.Is(err, errEnough) || ctx.Err() != nil {
+	if errors.Is(err, errEnough) || errors.Is(err, context.Canceled) {
 		return nil
 	}
 	if err == nil {

@@ -49,7 +49,7 @@ func (m *Model) bufferLines(w *api.WatchedSocket) []Line {
 	width := max(10, m.width-8)
 	if b := w.Socket.Send; b != nil {
 		out = append(out, append(Line{{fit("send", 8), Bold}}, sendBar(w, width)...),
-			Line{{fmt.Sprintf("        %s of %s queued, %s of it unsent (%s); peer's window %s",
+			Line{{fmt.Sprintf("        %s of %s queued, %s unsent (%s); peer's window %s",
 				count(b.Queued), count(b.Size), count(b.Unsent), cellUnsent, count(b.Window)), Plain}})
 	}
 	if b := w.Socket.Receive; b != nil {

@@ -25,14 +25,14 @@ const (
 	Problem
 )
 
-// Span is text in one style, Line a line of them.
-type (
-	Span struct {
-		Text  string
-		Style Style
-	}
-	Line []Span
-)
+// Span is text in one style.
+type Span struct {
+	Text  string
+	Style Style
+}
+
+// Line is a line of the screen.
+type Line []Span
 
 // Text is a line without its styles.
 func (l Line) Text() string {

@@ -154,7 +154,7 @@ func (w *watch) sort(found []candidate) {
 
 func (w *watch) show(c *candidate) api.WatchedSocket {
 	out := api.WatchedSocket{}
-	known := false
+	var known bool
 	if c.tcp != nil {
 		out.Socket, known = tcpSocket(c.tcp, detail{true, w.q.Info, true}), c.tcp.Traffic.Known
 	} else {
