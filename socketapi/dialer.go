@@ -66,7 +66,7 @@ type Resolver interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
-// Dial is DialContext without a context.
+// Dial is DialContext without a context. Errors: as [Dialer.DialContext].
 func (d *Dialer) Dial(network, address string) (net.Conn, error) {
 	return d.DialContext(context.Background(), network, address)
 }

@@ -77,7 +77,8 @@ func (so *Socket) Info() (Info, error) {
 	return info, nil
 }
 
-// Info looks at the connection (TCP_INFO). It may be asked after Close.
+// Info looks at the connection (TCP_INFO). It may be asked after Close. Errors:
+// EINVAL for a nil or unopened connection.
 func (c *TCPConn) Info() (Info, error) {
 	if !c.valid() {
 		return Info{}, errNil

@@ -40,7 +40,8 @@ type ListenConfig struct {
 	Backlog int
 }
 
-// Listen is ListenTCP for whoever wants a net.Listener.
+// Listen is ListenTCP for whoever wants a net.Listener. Errors: as of [Listen];
+// whatever Control returns; the error of a ctx that has ended.
 func (lc *ListenConfig) Listen(ctx context.Context, network, address string) (net.Listener, error) {
 	l, err := lc.ListenTCP(ctx, network, address)
 	if err != nil {
@@ -50,7 +51,8 @@ func (lc *ListenConfig) Listen(ctx context.Context, network, address string) (ne
 }
 
 // ListenTCP announces on a local address (see [Listen]). Nothing in it waits:
-// ctx is only asked whether it has ended.
+// ctx is only asked whether it has ended. Errors: as of [Listen]; whatever
+// Control returns; the error of a ctx that has ended.
 func (lc *ListenConfig) ListenTCP(ctx context.Context, network, address string) (*TCPListener, error) {
 	l := &TCPListener{}
 	ap, err := lc.open(ctx, &l.so, stream, network, address)
@@ -84,7 +86,8 @@ func (lc *ListenConfig) listen(so *Socket) error {
 	return nil
 }
 
-// ListenPacket is ListenUDP for whoever wants a net.PacketConn.
+// ListenPacket is ListenUDP for whoever wants a net.PacketConn. Errors: as of
+// [ListenUDP]; whatever Control returns; the error of a ctx that has ended.
 func (lc *ListenConfig) ListenPacket(ctx context.Context, network, address string) (net.PacketConn, error) {
 	c, err := lc.ListenUDP(ctx, network, address)
 	if err != nil {
@@ -94,7 +97,8 @@ func (lc *ListenConfig) ListenPacket(ctx context.Context, network, address strin
 }
 
 // ListenUDP opens a socket on a local address (see [ListenUDP]). Nothing in it
-// waits: ctx is only asked whether it has ended.
+// waits: ctx is only asked whether it has ended. Errors: as of [ListenUDP];
+// whatever Control returns; the error of a ctx that has ended.
 func (lc *ListenConfig) ListenUDP(ctx context.Context, network, address string) (*UDPConn, error) {
 	c := &UDPConn{datagrams{network: "udp"}}
 	ap, err := lc.open(ctx, &c.so, datagram, network, address)

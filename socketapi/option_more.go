@@ -12,7 +12,7 @@ import (
 // (SO_LINGER): 0 seconds discards them and resets the connection; more sends
 // them in the background, as negative, the default, does. (Linux's Close of a
 // blocking socket would wait for them that long: wait with
-// [TCPConn.WaitAcked].)
+// [TCPConn.WaitAcked].) Errors: ENOPROTOOPT for UDP and ping sockets.
 func (so *Socket) SetLinger(seconds int) error {
 	if err := so.use(); err != nil {
 		return err
@@ -29,7 +29,8 @@ func (so *Socket) SetLinger(seconds int) error {
 	return set(so)
 }
 
-// Linger is what SetLinger set: seconds, or -1.
+// Linger is what SetLinger set: seconds, or -1. Errors: ENOPROTOOPT for UDP and
+// ping sockets.
 func (so *Socket) Linger() (int, error) {
 	if err := so.use(); err != nil {
 		return 0, err
@@ -68,7 +69,8 @@ func (so *Socket) SetCongestionControl(name string) error {
 	return nil
 }
 
-// CongestionControl is the name of the algorithm in force.
+// CongestionControl is the name of the algorithm in force. Errors: ENOPROTOOPT
+// for UDP and ping sockets.
 func (so *Socket) CongestionControl() (string, error) {
 	if err := so.use(); err != nil {
 		return "", err

@@ -221,7 +221,7 @@ func (c *datagrams) LeaveGroup(group netip.Addr, nic string) error {
 }
 
 // SetMulticastInterface sends what goes to groups through one NIC; "" leaves the
-// choice to the stack, as [Socket.SetMulticastInterface] says, with its errors.
+// choice to the stack. Errors: as [Socket.SetMulticastInterface].
 func (c *datagrams) SetMulticastInterface(nic string) error {
 	if !c.valid() {
 		return errNil

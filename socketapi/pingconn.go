@@ -77,7 +77,8 @@ func Echo(v6 bool, seq uint16, payload []byte) []byte {
 	return append(b, payload...)
 }
 
-// ReadFrom receives one echo reply; addr is a *net.IPAddr.
+// ReadFrom receives one echo reply; addr is a *net.IPAddr. What does not fit p
+// is lost. Errors: net.ErrClosed, os.ErrDeadlineExceeded.
 func (c *PingConn) ReadFrom(p []byte) (int, net.Addr, error) {
 	if c == nil {
 		return 0, nil, errNil
@@ -90,7 +91,11 @@ func (c *PingConn) ReadFrom(p []byte) (int, net.Addr, error) {
 }
 
 // WriteTo sends p, an echo request, to addr: a *net.IPAddr, or any address
-// whose port is then ignored.
+// whose port is then ignored. It waits for room in the send buffer.
+//
+// Errors: *net.AddrError for an address that cannot be read, and for an IPv6 one
+// on a socket of IPv4; EINVAL for what is no echo request; EMSGSIZE, EHOSTUNREACH,
+// ENETUNREACH; net.ErrClosed, os.ErrDeadlineExceeded.
 func (c *PingConn) WriteTo(p []byte, addr net.Addr) (int, error) {
 	if c == nil {
 		return 0, errNil

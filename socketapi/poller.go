@@ -254,7 +254,8 @@ func (p *Poller) C() <-chan struct{} {
 	return p.wake
 }
 
-// Poll is Wait without waiting: 0 if no socket is ready.
+// Poll is Wait without waiting: 0 if no socket is ready. Errors: net.ErrClosed
+// after Close.
 func (p *Poller) Poll(events []Event) (int, error) {
 	if p == nil {
 		return 0, errNil

@@ -34,8 +34,8 @@ func (so *Socket) Bind(local netip.AddrPort) error {
 // Listen makes the socket accept connections, like listen(2). backlog bounds
 // the handshakes under way, beyond which SYN cookies do without SACK and window
 // scale; as on Linux, one connection more than that may wait for Accept. 0 and
-// less is 1, and more than Linux's somaxconn is somaxconn. On a socket that listens already it changes the
-// backlog.
+// less is 1, and more than Linux's somaxconn is somaxconn. On a socket that
+// listens already it changes the backlog.
 //
 // Errors: EADDRINUSE if somebody else listens there, as on Linux also when
 // SO_REUSEADDR let both bind; EOPNOTSUPP for UDP and ping sockets; EINVAL for a
@@ -218,7 +218,7 @@ func (so *Socket) Shutdown(how How) error {
 }
 
 // Getsockname is the local address, like getsockname(2): unspecified parts are
-// zero addresses of the socket's family.
+// zero addresses of the socket's family. Errors: net.ErrClosed.
 func (so *Socket) Getsockname() (netip.AddrPort, error) {
 	if err := so.use(); err != nil {
 		return netip.AddrPort{}, err

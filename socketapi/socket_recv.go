@@ -29,6 +29,7 @@ func (so *Socket) Recv(p []byte, flags MsgFlags) (int, error) {
 }
 
 // RecvFrom is Recv, and says who sent the datagram. For streams from is zero.
+// Errors: as [Socket.Recv].
 func (so *Socket) RecvFrom(p []byte, flags MsgFlags) (n int, from netip.AddrPort, err error) {
 	if err := so.use(); err != nil {
 		return 0, from, err
@@ -45,7 +46,9 @@ func (so *Socket) RecvFrom(p []byte, flags MsgFlags) (n int, from netip.AddrPort
 	return n, addrPort(so.stack, res.RemoteAddr), nil
 }
 
-// RecvMsg fills m.Buffers, m.Addr, m.Control and m.Flags, like recvmsg(2).
+// RecvMsg fills m.Buffers, m.Addr, m.Control and m.Flags, like recvmsg(2). It
+// returns the length, with MsgTrunc of a datagram also of what m.Buffers have
+// no room for. Errors: as [Socket.Recv].
 func (so *Socket) RecvMsg(m *Message, flags MsgFlags) (int, error) {
 	if err := so.use(); err != nil {
 		return 0, err

@@ -76,7 +76,9 @@ func (so *Socket) Send(p []byte, flags MsgFlags) (int, error) {
 }
 
 // SendTo is Send to an address, invalid for the one connected to. Streams
-// ignore it.
+// ignore it. Errors: as [Socket.Send]; EAFNOSUPPORT for an IPv6 address on a
+// socket of IPv4, ENETUNREACH for an IPv4 one on a socket of IPv6 alone, EINVAL
+// for port 0.
 func (so *Socket) SendTo(p []byte, flags MsgFlags, to netip.AddrPort) (int, error) {
 	if err := so.use(); err != nil {
 		return 0, err
@@ -89,7 +91,12 @@ func (so *Socket) SendTo(p []byte, flags MsgFlags, to netip.AddrPort) (int, erro
 }
 
 // SendMsg sends m.Buffers as one datagram, or as the next bytes of a stream in
-// one piece, like sendmsg(2).
+// one piece, like sendmsg(2). m and its buffers are the caller's again when it
+// returns. Errors: as [Socket.SendTo]; EINVAL for a field of m.Control that can
+// only be received, for an IPv6 source that is not ours and a TTL of 0 over
+// IPv4; ENETUNREACH for an IPv4 source that is not ours, EADDRNOTAVAIL for one
+// of ours that is neither bound to nor the route's; ENODEV for a NIC there is
+// not.
 func (so *Socket) SendMsg(m *Message, flags MsgFlags) (int, error) {
 	if err := so.use(); err != nil {
 		return 0, err

@@ -110,7 +110,7 @@ func (c *TCPConn) Write(p []byte) (int, error) {
 
 // WriteBuffers is Write of all the buffers one after the other, as if they were
 // one (writev(2)). Unlike net.Buffers.WriteTo, for which only package net's own
-// connections are more than a loop, it does not change bufs.
+// connections are more than a loop, it does not change bufs. Errors: as Write.
 func (c *TCPConn) WriteBuffers(bufs [][]byte) (int64, error) { return c.write("write", nil, bufs) }
 
 // write is Write, by the name that its errors have.
@@ -161,11 +161,11 @@ func (c *TCPConn) writing(try func() (int, error)) (n int, err error) {
 }
 
 // CloseRead stops reading: Read returns io.EOF from now on. The peer is not
-// told.
+// told. Errors: ENOTCONN after a reset; net.ErrClosed.
 func (c *TCPConn) CloseRead() error { return c.shutdown(ShutRD) }
 
 // CloseWrite sends a FIN behind all that was written: the peer reads EOF after
-// it. Reading goes on.
+// it. Reading goes on. Errors: ENOTCONN after a reset; net.ErrClosed.
 func (c *TCPConn) CloseWrite() error { return c.shutdown(ShutWR) }
 
 func (c *TCPConn) shutdown(how How) error {
@@ -222,7 +222,7 @@ func addrOrNil(a *net.TCPAddr) net.Addr {
 }
 
 // SetDeadline sets both deadlines; the zero time means none. It applies to
-// calls under way too.
+// calls under way too. Errors: net.ErrClosed after Close.
 func (c *TCPConn) SetDeadline(t time.Time) error {
 	if !c.valid() {
 		return errNil
@@ -230,7 +230,7 @@ func (c *TCPConn) SetDeadline(t time.Time) error {
 	return c.opErr("set", c.setDeadline(t, &c.rd, &c.wr))
 }
 
-// SetReadDeadline sets the deadline of Read.
+// SetReadDeadline sets the deadline of Read. Errors: net.ErrClosed after Close.
 func (c *TCPConn) SetReadDeadline(t time.Time) error {
 	if !c.valid() {
 		return errNil
@@ -238,7 +238,8 @@ func (c *TCPConn) SetReadDeadline(t time.Time) error {
 	return c.opErr("set", c.setDeadline(t, &c.rd))
 }
 
-// SetWriteDeadline sets the deadline of Write.
+// SetWriteDeadline sets the deadline of Write. Errors: net.ErrClosed after
+// Close.
 func (c *TCPConn) SetWriteDeadline(t time.Time) error {
 	if !c.valid() {
 		return errNil

@@ -97,7 +97,7 @@ type buffersWriter interface {
 // WriteTo writes what is received to w until the peer's FIN, straight from the
 // memory that it was received into. It implements io.WriterTo, so that io.Copy
 // uses it. An error of the connection is wrapped, one of w returned as it is;
-// bytes that w did not take are lost then.
+// bytes that w did not take are lost then. Errors otherwise: as Read.
 func (c *TCPConn) WriteTo(w io.Writer) (int64, error) {
 	if !c.valid() {
 		return 0, errNil

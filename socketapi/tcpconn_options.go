@@ -26,13 +26,15 @@ func (c *TCPConn) set(settings ...setting) error {
 	return c.opErr("set", c.waiting.set(settings...))
 }
 
-// SetNoDelay switches Nagle's algorithm off (true, the default) or on.
+// SetNoDelay switches Nagle's algorithm off (true, the default) or on. Errors:
+// net.ErrClosed after Close.
 func (c *TCPConn) SetNoDelay(noDelay bool) error {
 	return c.set(setting{option: TCP_NODELAY, value: b2i(noDelay)})
 }
 
 // SetLinger decides what Close does with unsent data: 0 discards it and resets
-// the connection, any other value sends it in the background.
+// the connection, any other value sends it in the background. Errors:
+// net.ErrClosed after Close.
 func (c *TCPConn) SetLinger(sec int) error {
 	if !c.valid() {
 		return errNil
@@ -41,13 +43,15 @@ func (c *TCPConn) SetLinger(sec int) error {
 }
 
 // SetKeepAlive switches keepalive probes on or off (on by default, 15 s).
+// Errors: net.ErrClosed after Close.
 func (c *TCPConn) SetKeepAlive(on bool) error {
 	return c.set(setting{option: SO_KEEPALIVE, value: b2i(on)})
 }
 
 // SetKeepAlivePeriod sets the idle time before keepalive probes, rounded up to
 // seconds. As in package net, zero is the default (15 s) and a negative one
-// changes nothing.
+// changes nothing. Errors: EINVAL for more than 32,767 s or 127 probes;
+// net.ErrClosed.
 func (c *TCPConn) SetKeepAlivePeriod(d time.Duration) error {
 	if d < 0 {
 		return c.set() // for its errors
@@ -57,6 +61,7 @@ func (c *TCPConn) SetKeepAlivePeriod(d time.Duration) error {
 
 // SetKeepAliveConfig sets all there is of keepalive. As in package net, a zero
 // field is the default (15 s, 15 s, 9 probes), a negative one is left alone.
+// Errors: EINVAL for more than 32,767 s or 127 probes; net.ErrClosed.
 func (c *TCPConn) SetKeepAliveConfig(cfg net.KeepAliveConfig) error {
 	return c.set(keepAlive(cfg)...)
 }
@@ -96,28 +101,29 @@ func seconds(d time.Duration) int { return int((d-1)/time.Second) + 1 }
 // SetReadBuffer sets the receive buffer's size to n payload bytes, within what
 // the stack allows (stack.TCPConfig.ReceiveBuffer), and turns autotuning off
 // for this connection. The window scale was fixed by the SYN: beyond what it
-// can express, more room does not mean a larger window. Set the size before
-// the handshake, with Dialer.Control or ListenConfig.Control, to have all of
-// it. A smaller size takes back no window that the peer was told of, and no
-// memory from segments that wait for a lost one: the buffer stays large enough
-// for these.
+// can express, more room does not mean a larger window. Set the size before the
+// handshake, with Dialer.Control or ListenConfig.Control, to have all of it. A
+// smaller size takes back no window that the peer was told of, and no memory
+// from segments that wait for a lost one: the buffer stays large enough for
+// these. Errors: net.ErrClosed after Close.
 func (c *TCPConn) SetReadBuffer(n int) error { return c.set(setting{option: SO_RCVBUF, value: n}) }
 
 // SetWriteBuffer sets the send buffer's size to n payload bytes, within what
 // the stack allows (stack.TCPConfig.SendBuffer), and turns autotuning off for
-// this connection.
+// this connection. Errors: net.ErrClosed after Close.
 func (c *TCPConn) SetWriteBuffer(n int) error { return c.set(setting{option: SO_SNDBUF, value: n}) }
 
-// SetReadLowWater makes Read wait, and the socket be readable, only with n bytes
-// in the receive buffer, or the end of the stream (SO_RCVLOWAT). It is clamped
-// to what the buffer can hold.
+// SetReadLowWater makes Read wait, and the socket be readable, only with n
+// bytes in the receive buffer, or the end of the stream (SO_RCVLOWAT). It is
+// clamped to what the buffer can hold. Errors: net.ErrClosed after Close.
 func (c *TCPConn) SetReadLowWater(n int) error { return c.set(setting{option: SO_RCVLOWAT, value: n}) }
 
 // SetWriteLowWater makes Write take bytes, and the socket be writable, only
 // while less than n bytes are unsent (TCP_NOTSENT_LOWAT); 0 lifts that. What
 // waits in the send buffer then is what the network has not acknowledged, and
 // next to nothing of the application's that could still be changed. Bytes are
-// taken as whole segments, so that up to a segment more may be unsent.
+// taken as whole segments, so that up to a segment more may be unsent. Errors:
+// net.ErrClosed after Close.
 func (c *TCPConn) SetWriteLowWater(n int) error {
 	return c.set(setting{option: TCP_NOTSENT_LOWAT, value: n})
 }
@@ -128,7 +134,8 @@ func (c *TCPConn) SetUserTimeout(d time.Duration) error {
 	return c.set(setting{option: TCP_USER_TIMEOUT, value: int((d + time.Millisecond - 1) / time.Millisecond)})
 }
 
-// SetTTL sets the hops of what is sent: IPv4's TTL, IPv6's hop limit.
+// SetTTL sets the hops of what is sent: IPv4's TTL, IPv6's hop limit; -1 is the
+// default. Errors: EINVAL outside of 1 to 255 (IPv6 has 0 too); net.ErrClosed.
 func (c *TCPConn) SetTTL(hops int) error {
 	if !c.valid() {
 		return errNil
@@ -137,7 +144,8 @@ func (c *TCPConn) SetTTL(hops int) error {
 }
 
 // SetTOS sets IPv4's type of service, IPv6's traffic class. TCP keeps the two
-// ECN bits 0.
+// ECN bits 0. IPv4 takes the lower eight bits, IPv6 has -1 for 0. Errors:
+// EINVAL for IPv6 outside of 0 to 255; net.ErrClosed.
 func (c *TCPConn) SetTOS(tos int) error {
 	if !c.valid() {
 		return errNil
@@ -166,7 +174,8 @@ func (c *TCPConn) SetCongestionControl(name string) error {
 
 // MaxSegment is the largest segment that we send, in payload bytes, which the
 // peer, the path and TCP_MAXSEG decide. That is set in Dialer.Control or
-// ListenConfig.Control, to bound what the peer sends too, or by SetMaxSegment.
+// ListenConfig.Control, to bound what the peer sends too, or by SetMaxSegment. Errors:
+// net.ErrClosed.
 func (c *TCPConn) MaxSegment() (int, error) {
 	if !c.valid() {
 		return 0, errNil

@@ -22,7 +22,7 @@ import (
 //
 // An error of the connection is wrapped, one of r returned as it is, and what r
 // gave before it is sent. If the connection takes no more, bytes that it has not
-// taken may be read from r and lost.
+// taken may be read from r and lost. Errors otherwise: as Write.
 func (c *TCPConn) ReadFrom(r io.Reader) (int64, error) {
 	if !c.valid() {
 		return 0, errNil

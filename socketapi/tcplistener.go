@@ -50,7 +50,7 @@ func (l *TCPListener) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// AcceptTCP is Accept with the connection's own type.
+// AcceptTCP is Accept with the connection's own type. Errors: as Accept.
 func (l *TCPListener) AcceptTCP() (*TCPConn, error) {
 	if !l.valid() {
 		return nil, errNil
@@ -75,7 +75,7 @@ func (l *TCPListener) AcceptTCP() (*TCPConn, error) {
 
 // Close stops listening. Connections that nobody has accepted are reset;
 // accepted ones live on. Accept returns net.ErrClosed, and so does a second
-// Close.
+// Close. It may be called beside every other method.
 func (l *TCPListener) Close() error {
 	if !l.valid() {
 		return errNil
@@ -92,7 +92,8 @@ func (l *TCPListener) Addr() net.Addr {
 	return addrOrNil(l.addr)
 }
 
-// SetDeadline sets the deadline of Accept; the zero time means none.
+// SetDeadline sets the deadline of Accept; the zero time means none. Errors:
+// net.ErrClosed after Close.
 func (l *TCPListener) SetDeadline(t time.Time) error {
 	if !l.valid() {
 		return errNil

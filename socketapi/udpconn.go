@@ -99,7 +99,8 @@ func (c *UDPConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// ReadFrom is Read, with the sender as *net.UDPAddr.
+// ReadFrom is Read, with the sender as *net.UDPAddr. An empty p takes a
+// datagram. Errors: as Read.
 func (c *UDPConn) ReadFrom(p []byte) (int, net.Addr, error) {
 	n, from, err := c.ReadFromUDPAddrPort(p)
 	if err != nil {
@@ -108,7 +109,8 @@ func (c *UDPConn) ReadFrom(p []byte) (int, net.Addr, error) {
 	return n, udpAddr(from), nil
 }
 
-// ReadFromUDP is ReadFrom with the sender's own type.
+// ReadFromUDP is ReadFrom with the sender's own type. An empty p takes a
+// datagram. Errors: as Read.
 func (c *UDPConn) ReadFromUDP(p []byte) (int, *net.UDPAddr, error) {
 	n, from, err := c.ReadFromUDPAddrPort(p)
 	if err != nil {
@@ -117,7 +119,8 @@ func (c *UDPConn) ReadFromUDP(p []byte) (int, *net.UDPAddr, error) {
 	return n, udpAddr(from), nil
 }
 
-// ReadFromUDPAddrPort is ReadFrom without an allocation.
+// ReadFromUDPAddrPort is ReadFrom without an allocation. An empty p takes a
+// datagram. Errors: as Read.
 func (c *UDPConn) ReadFromUDPAddrPort(p []byte) (int, netip.AddrPort, error) {
 	if c == nil {
 		return 0, netip.AddrPort{}, errNil
@@ -148,6 +151,7 @@ func (c *UDPConn) ReadMsgUDPAddrPort(p, oob []byte) (n, oobn, flags int, from ne
 }
 
 // ReadMsgUDP is ReadMsgUDPAddrPort with the sender's type of package net.
+// Errors: as [UDPConn.Read].
 func (c *UDPConn) ReadMsgUDP(p, oob []byte) (n, oobn, flags int, from *net.UDPAddr, err error) {
 	n, oobn, flags, ap, err := c.ReadMsgUDPAddrPort(p, oob)
 	if err != nil {
@@ -157,7 +161,8 @@ func (c *UDPConn) ReadMsgUDP(p, oob []byte) (n, oobn, flags int, from *net.UDPAd
 }
 
 // ReadMessage receives one datagram into m and returns its length, as far as
-// m.Buffers hold it.
+// m.Buffers hold it. The Message is the caller's again when it returns. Errors:
+// as [UDPConn.Read].
 func (c *UDPConn) ReadMessage(m *Message) (int, error) {
 	if c == nil || m == nil {
 		return 0, errNil
@@ -196,7 +201,7 @@ func (c *UDPConn) WriteTo(p []byte, addr net.Addr) (int, error) {
 	return c.send(p, to)
 }
 
-// WriteToUDP is WriteTo for a *net.UDPAddr.
+// WriteToUDP is WriteTo for a *net.UDPAddr. Errors: as WriteTo.
 func (c *UDPConn) WriteToUDP(p []byte, addr *net.UDPAddr) (int, error) {
 	if addr == nil {
 		return c.WriteTo(p, nil)
@@ -245,7 +250,8 @@ func (c *UDPConn) WriteMsgUDPAddrPort(p, oob []byte, to netip.AddrPort) (n, oobn
 	return n, len(oob), nil
 }
 
-// WriteMsgUDP is WriteMsgUDPAddrPort with an address of package net.
+// WriteMsgUDP is WriteMsgUDPAddrPort with an address of package net. Errors: as
+// WriteMsgUDPAddrPort.
 func (c *UDPConn) WriteMsgUDP(p, oob []byte, addr *net.UDPAddr) (n, oobn int, err error) {
 	var to netip.AddrPort
 	if addr != nil {
@@ -255,7 +261,8 @@ func (c *UDPConn) WriteMsgUDP(p, oob []byte, addr *net.UDPAddr) (n, oobn int, er
 }
 
 // WriteMessage sends m.Buffers as one datagram to m.Addr, invalid for the
-// connected address.
+// connected address. The Message is the caller's again when it returns. Errors:
+// net.ErrWriteToConnected; as [Socket.SendMsg], and os.ErrDeadlineExceeded.
 func (c *UDPConn) WriteMessage(m *Message) (int, error) {
 	if c == nil || m == nil {
 		return 0, errNil

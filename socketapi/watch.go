@@ -84,7 +84,8 @@ func (so *Socket) stuck() {
 // SetAccounting switches on or off that the connection keeps book of what holds
 // it up: see [Socket.Holdup]. It is off until asked for, and costs about a
 // microsecond for every segment received. Set on a listener it holds on the
-// sockets that it accepts. Switching it on again begins anew.
+// sockets that it accepts. Switching it on again begins anew. Errors:
+// ENOPROTOOPT for what is no stream; net.ErrClosed.
 func (so *Socket) SetAccounting(on bool) error {
 	if err := so.use(); err != nil {
 		return err
@@ -140,6 +141,7 @@ func (so *Socket) Holdup() (h holdup.Report, ok bool) {
 }
 
 // SetAccounting switches accounting on or off: see [Socket.SetAccounting].
+// Errors: ENOPROTOOPT for what is no stream; net.ErrClosed.
 func (c *TCPConn) SetAccounting(on bool) error {
 	if !c.valid() {
 		return errNil
