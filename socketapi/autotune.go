@@ -49,8 +49,13 @@ func (so *Socket) SetReceiveAutotune(limit int) error {
 
 // receiveMayGrow is ReceiveBuffer.AutotuneMax.
 func (so *Socket) receiveMayGrow() int {
-	_, high := so.ep.SocketOptions().ReceiveBufferLimits()
-	return mayGrow(so.autotuneMax.Load(), fromMemory(high), so.flagged(flagReceiveFixed))
+	most := so.receiveMost.Load()
+	if most == 0 {
+		_, high := so.ep.SocketOptions().ReceiveBufferLimits() // which allocates
+		most = int64(fromMemory(high))
+		so.receiveMost.Store(most)
+	}
+	return mayGrow(so.autotuneMax.Load(), int(most), so.flagged(flagReceiveFixed))
 }
 
 // mayGrow is how far a buffer may grow: limit is the socket's own, most the

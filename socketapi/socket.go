@@ -47,6 +47,7 @@ type Socket struct {
 	pace         pace
 	autotuneMax  atomic.Int64 // largest receive buffer that autotuning may choose; 0 leaves it to gVisor, below 0 is off
 	sendTuneMax  atomic.Int64 // and send buffer
+	receiveMost  atomic.Int64 // the stack's largest receive buffer; 0 until somebody asks
 	maxSeg       atomic.Int32 // TCP_MAXSEG; 0 is no bound
 	bounded      atomic.Bool  // what is sent keeps to maxSeg
 
