@@ -1,6 +1,7 @@
 package socketapi_test
 
 import (
+	"fmt"
 	"io"
 	"testing"
 
@@ -10,7 +11,11 @@ import (
 
 // over makes a connection over a pipe with the offloads of a TAP.
 func over(b *testing.B) (w, r *socketapi.TCPConn) {
-	da, db := tap.Pipe(&tap.PipeConfig{Offloads: tap.Offloads{Csum: true, TSO4: true, TSO6: true}})
+	return overPipe(b, &tap.PipeConfig{Offloads: tap.Offloads{Csum: true, TSO4: true, TSO6: true}})
+}
+
+func overPipe(b *testing.B, cfg *tap.PipeConfig) (w, r *socketapi.TCPConn) {
+	da, db := tap.Pipe(cfg)
 	return connect(b, host(b, da, nil, a4), host(b, db, nil, b4), b4.Addr())
 }
 
@@ -18,6 +23,30 @@ func over(b *testing.B) (w, r *socketapi.TCPConn) {
 // 64 KiB.
 func BenchmarkStream(b *testing.B) {
 	w, r := over(b)
+	stream(b, w, r)
+}
+
+// BenchmarkAccounting is BenchmarkStream in large segments and in ones of an MTU,
+// with and without an account at both ends.
+func BenchmarkAccounting(b *testing.B) {
+	for _, size := range []string{"large", "small"} {
+		for _, on := range []bool{false, true} {
+			b.Run(fmt.Sprintf("%s/%v", size, on), func(b *testing.B) {
+				w, r := overPipe(b, maxSegLinks[size+" frames"])
+				for _, c := range []*socketapi.TCPConn{w, r} {
+					if err := c.SetAccounting(on); err != nil {
+						b.Fatal(err)
+					}
+				}
+				stream(b, w, r)
+			})
+		}
+	}
+}
+
+// stream moves 64 KiB at a time from w to r.
+func stream(b *testing.B, w, r *socketapi.TCPConn) {
+	b.Helper()
 	out, in := make([]byte, 64<<10), make([]byte, 64<<10)
 	done := make(chan struct{})
 	go func() {

@@ -25,7 +25,7 @@ type SendBuffer struct {
 	LowWater int
 
 	// HighWater is the largest Queued seen so far: by looks, and with
-	// SetAccounting by every segment that arrives.
+	// SetAccounting also when segments arrive.
 	HighWater int
 
 	// AutotuneMax is how far Size may grow by itself; 0 is not at all.
@@ -52,7 +52,7 @@ type ReceiveBuffer struct {
 	LowWater int
 
 	// HighWater is the largest Queued seen so far: by looks, and with
-	// SetAccounting by every segment that arrives.
+	// SetAccounting also when segments arrive.
 	HighWater int
 
 	// AutotuneMax is how far Size may grow by itself; 0 is not at all.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,13 +32,19 @@ func TestEchoOfMuch(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer l.Close()
+			var timeouts atomic.Uint64
+			defer func() { t.Logf("%d timeouts", timeouts.Load()) }()
 			go func() {
 				for {
 					c, err := l.Accept()
 					if err != nil {
 						return
 					}
-					go func() { defer c.Close(); _, _ = io.Copy(c, c) }()
+					go func() {
+						defer c.Close()
+						_, _ = io.Copy(c, c)
+						timeouts.Add(socketapi.Timeouts(c.(*socketapi.TCPConn)))
+					}()
 				}
 			}()
 			const size = 4 << 20

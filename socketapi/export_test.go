@@ -6,6 +6,8 @@ import (
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/waiter"
+
+	"tapstack/socketapi/internal/engine"
 )
 
 // Waits reports whether somebody is in one of c's Wait calls, registered for
@@ -63,3 +65,13 @@ func Timeouts(c *TCPConn) uint64 { return c.so.look().Timeouts }
 
 // RACK reports whether c detects losses by time now.
 func RACK(c *TCPConn) bool { return c.so.look().RACK }
+
+// Pauses is how often c's account has paused, or 1 for more.
+func Pauses(c *TCPConn) int {
+	engine.Lock(c.so.tcp())
+	defer engine.Unlock(c.so.tcp())
+	return b2i(c.so.pace.timer != nil)
+}
+
+// Watching reports whether something of c's is called after every segment.
+func Watching(c *TCPConn) bool { return engine.Watched(c.so.tcp()) }

@@ -44,6 +44,7 @@ type Socket struct {
 	watched      atomic.Uint32 // watchSent and so on
 	account      atomic.Pointer[engine.Account]
 	awaited      awaited
+	pace         pace
 	autotuneMax  atomic.Int64 // largest receive buffer that autotuning may choose; 0 leaves it to gVisor, below 0 is off
 	sendTuneMax  atomic.Int64 // and send buffer
 	maxSeg       atomic.Int32 // TCP_MAXSEG; 0 is no bound

@@ -35,10 +35,22 @@ import (
 func Watch(ep *tcp.Endpoint, fn func()) {
 	lock(ep)
 	defer unlock(ep)
+	WatchLocked(ep, fn)
+}
+
+// WatchLocked is Watch for whoever holds ep's lock, such as fn itself.
+func WatchLocked(ep *tcp.Endpoint, fn func()) {
 	probe := probeField.in(unsafe.Pointer(ep))
 	if fn == nil {
 		*probe = nil
 		return
 	}
 	*probe = func(*tcp.TCPEndpointState) { fn() }
+}
+
+// Watched reports whether a function is called after each segment.
+func Watched(ep *tcp.Endpoint) bool {
+	lock(ep)
+	defer unlock(ep)
+	return *probeField.in(unsafe.Pointer(ep)) != nil
 }
