@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -265,4 +266,14 @@ func (p *proxies) Addrs() []ProxyAddr {
 		out = append(out, ProxyAddr{r.section, r.side == onStack, r.svc.Addr(), r.svc.Snapshot().Target})
 	}
 	return out
+}
+
+// warnOfPasswords says that everybody may read them.
+func (h *instance) warnOfPasswords(c *Config) {
+	if c.File == "" || len(c.SOCKS5.Users)+len(c.HTTPProxy.Users) == 0 {
+		return
+	}
+	if info, err := os.Stat(c.File); err == nil && info.Mode()&0o004 != 0 {
+		h.log.Warn("everybody on this machine may read the proxies' passwords: chmod o-r", "file", c.File)
+	}
 }

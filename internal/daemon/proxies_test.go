@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -444,5 +446,104 @@ func TestShutdownWithProxies(t *testing.T) {
 	if conn, err := net.Dial("tcp", at); err == nil {
 		t.Error("it listens")
 		conn.Close()
+	}
+}
+
+// TestReloadServices: buffers, files, level and passwords.
+func TestReloadServices(t *testing.T) {
+	c := newControlled(t, plain+"http = ':80'\n")
+	root := t.TempDir()
+	if err := os.WriteFile(filepath.Join(root, "index.html"), []byte("the index"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := socketapi.Dialer{Stack: c.peer, Timeout: 5 * time.Second}
+	get := func() string {
+		t.Helper()
+		conn, err := d.DialContext(within(t), "tcp", "192.0.2.2:80")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_, _ = io.WriteString(conn, "GET / HTTP/1.0\r\n\r\n")
+		b, err := io.ReadAll(conn)
+		if err != nil {
+			t.Error(err)
+		}
+		return string(b)
+	}
+	size := func(conn net.Conn) int {
+		t.Helper()
+		ping(t, conn)
+		list, err := c.api.Sockets(within(t), &api.SocketQuery{TCP: true, States: []string{"established"}, Memory: true})
+		i := slices.IndexFunc(list, func(s api.Socket) bool { return s.Remote == conn.LocalAddr().String() })
+		if err != nil || i < 0 {
+			t.Fatalf("%+v, %v", list, err)
+		}
+		return list[i].Receive.Size
+	}
+	old, err := d.DialContext(within(t), "tcp", "192.0.2.2:7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer old.Close()
+	before := size(old)
+	if text := get(); !strings.Contains(text, "a TCP/IP stack in userspace") {
+		t.Errorf("no files: %s", text)
+	}
+	changed := plain + "http = ':80'\nhttp-root = '" + root + "'\nrcvbuf = 54321\n" + section("log", "level = 'debug'") + "\n" +
+		section("http-proxy", "listen = '127.0.0.1:0'", "users = { ann = 'secret' }")
+	c.rewrite(t, changed)
+	if err := os.Chmod(c.cfg.File, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	heard := make(chan api.Event, 16)
+	ctx, cancel := context.WithCancel(within(t))
+	ended := make(chan error, 1)
+	listening := make(chan struct{})
+	go func() {
+		ended <- c.Events(ctx, &api.EventQuery{}, func(e *api.Event) error {
+			if e == nil {
+				close(listening)
+			} else {
+				heard <- *e
+			}
+			return nil
+		})
+	}()
+	<-listening
+	done, err := c.api.Reload(within(t))
+	if err != nil || fmt.Sprint(done.Changed) != "[services.rcvbuf, sndbuf http-proxy (added) services.http-root log.level]" {
+		t.Errorf("%+v, %v", done, err)
+	}
+	for e := range heard {
+		if strings.Contains(e.Message, "may read the proxies' passwords") {
+			break
+		}
+	}
+	cancel()
+	<-ended
+	if now := size(old); now != before {
+		t.Errorf("a connection there was has %d bytes now, had %d", now, before)
+	}
+	fresh, err := d.DialContext(within(t), "tcp", "192.0.2.2:7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fresh.Close()
+	if n := size(fresh); n != 54321 {
+		t.Errorf("a new one has %d bytes", n)
+	}
+	if text := get(); !strings.HasSuffix(text, "the index") {
+		t.Errorf("files: %s", text)
+	}
+	if s, err := c.api.Settings(within(t)); err != nil || *s.LogLevel != "debug" {
+		t.Errorf("%+v, %v", s, err)
+	}
+	c.rewrite(t, plain+"http = ':80'\n")
+	if _, err := c.api.Reload(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	if text := get(); !strings.Contains(text, "a TCP/IP stack in userspace") {
+		t.Errorf("no files any more: %s", text)
 	}
 }
