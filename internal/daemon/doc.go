@@ -2,14 +2,20 @@
 // it reads a configuration, makes the TAPs and the stack on them, and runs the
 // services inside. No one who embeds the stack needs it.
 //
-//	Load, Parse, Flags.Config -> Config -> Run -> tap.Open, stack.AddNIC
-//	                                           -> StartServices -> socketapi.Listen
+//	Load, Parse, Flags.Config -> Config -> Daemon.Run
+//	Run: life.Take (one daemon for each control socket) -> tap.Open, stack.AddNIC
+//	     -> StartServices -> control socket, metrics -> Drop -> Ready -> serve
+//
+// What needs privilege is opened before Drop; what a reload asks for later that
+// would need it is refused with the reason (package privilege).
 //
 // Whatever the operator has to change is a [*ConfigError]: one line that says
 // where, what, and what to do. Every other error is a failure of the running
 // daemon.
 //
-// Goroutines: one per listening socket, one or two per connection. All belong
-// to a [Services], whose Shutdown waits for them; [Run] returns when none is
-// left. To see what it does, give Run a logger at debug level.
+// Goroutines: one per listening socket, one or two per connection, which belong
+// to a [Services], whose Shutdown waits for them; those of the control socket and
+// the metrics; one for the watchdog. [Run] returns when none is left. To see what
+// it does, give Run a logger at debug level; to see what the sandbox refuses, run
+// the program with --seccomp=log and read the audit log.
 package daemon
