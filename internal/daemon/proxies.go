@@ -29,6 +29,10 @@ type proxies struct {
 	names *names.Resolver
 	ports *ports
 
+	// relayed is told of every connection in the stack that is over; nil is
+	// nobody.
+	relayed func(service string, c *socketapi.TCPConn)
+
 	accounting atomic.Bool // of connections in the stack from now on
 
 	mu      sync.Mutex // guards what follows
@@ -95,7 +99,8 @@ func proxyError(err error, s side, udp bool, listen string) error {
 
 // forward starts a forward.
 func (p *proxies) forward(c *ForwardConfig) (*proxy.Service, error) {
-	o := p.options(c.Name, c.Listen, &c.ProxyCommon)
+	o := p.options("forward."+c.Name, c.Listen, &c.ProxyCommon)
+	o.Name = c.Name
 	if c.Stack {
 		o.Listen, o.Dial = o.Dial, o.Listen
 	}
@@ -119,10 +124,15 @@ func (p *proxies) proxy(section string, c *ProxyConfig) (*proxy.Service, error) 
 }
 
 // options are those of a service from the host into the stack's network.
-func (p *proxies) options(name, listen string, c *ProxyCommon) proxy.Options {
+func (p *proxies) options(section, listen string, c *ProxyCommon) proxy.Options {
 	return proxy.Options{
-		Name: name, Listen: p.ports.side(), Address: listen, Dial: p.inside(c.Buffers),
+		Name: section, Listen: p.ports.side(), Address: listen, Dial: p.inside(c.Buffers),
 		Limits: c.Limits, AcceptPROXY: len(c.PROXYFrom) > 0, PROXYFrom: c.PROXYFrom, Logger: p.log,
+		Relayed: func(conn net.Conn) {
+			if c, ok := conn.(*socketapi.TCPConn); ok && p.relayed != nil {
+				p.relayed(section, c)
+			}
+		},
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -174,6 +176,12 @@ func TestForwardsBothWays(t *testing.T) {
 	if n := len(c.serviceCounts()); n < 4 {
 		t.Errorf("%d services for metrics", n)
 	}
+	eventually(t, "the round trip times of both are observed", func() bool {
+		w := httptest.NewRecorder()
+		c.Metrics().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+		return strings.Contains(w.Body.String(), `tapstack_tcp_rtt_seconds_count{service="forward.in"} 1`) &&
+			strings.Contains(w.Body.String(), `tapstack_tcp_rtt_seconds_count{service="forward.out"} 1`)
+	})
 }
 
 // TestNames: what the API connects and pings to may have a name, and each way

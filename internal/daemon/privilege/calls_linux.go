@@ -53,8 +53,6 @@ func allowed(pid int) []group {
 					all(equal(0, unix.AF_UNIX)),
 					all(equal(0, unix.AF_NETLINK), equal(2, unix.NETLINK_ROUTE)),
 				),
-				// How much a connection that is forwarded has received.
-				when("ioctl", all(equal(1, unix.SIOCINQ))),
 			}},
 		{why: "what open files are asked: how much a socket has received; which interface a TAP's file is of. And a TAP that stays is left without offloads",
 			conditional: []conditional{

@@ -183,3 +183,25 @@ func TestReportHoldsEveryThreadToIt(t *testing.T) {
 		}
 	}
 }
+
+// What stands first decides: a second entry for a call would mean nothing.
+func TestCallsAreListedOnce(t *testing.T) {
+	seen := make(map[string]bool)
+	once := func(name string) {
+		if seen[name] {
+			t.Errorf("%s is there twice", name)
+		}
+		seen[name] = true
+	}
+	for _, g := range allowed(1) {
+		for _, name := range g.calls {
+			once(name)
+		}
+		for _, c := range g.conditional {
+			once(c.name)
+		}
+	}
+	for _, name := range notThere {
+		once(name)
+	}
+}
