@@ -70,6 +70,17 @@ func (p *process) isDropped(t testing.TB) {
 	}
 }
 
+// hasNothing is isDropped for one that could not empty its bounding set, which
+// takes CAP_SETPCAP.
+func (p *process) hasNothing(t testing.TB) {
+	t.Helper()
+	for _, status := range threads(t, p.Process.Pid) {
+		if strings.Trim(status["CapEff"]+status["CapPrm"]+status["CapAmb"]+status["CapInh"], "0") != "" || status["NoNewPrivs"] != "1" || status["Seccomp"] != "2" {
+			t.Errorf("%v", status)
+		}
+	}
+}
+
 // isUser demands that every thread is of one user and one group, and no other.
 func (p *process) isUser(t testing.TB, uid, gid int) {
 	t.Helper()
@@ -180,6 +191,29 @@ func TestNotRoot(t *testing.T) {
 			t.Errorf("it does not say so:\n%s", log)
 		}
 	})
+	t.Run("as the unit starts it", func(t *testing.T) {
+		const uid = 61234
+		p := prepare(t, ns, "-c", config(t, controlledConfig+"[metrics]\nlisten = '127.0.0.1:77'\n"))
+		if err := os.Chown(filepath.Dir(p.socket), uid, uid); err != nil {
+			t.Fatal(err)
+		}
+		p.SysProcAttr = &syscall.SysProcAttr{
+			Credential:  &syscall.Credential{Uid: uid, Gid: uid},
+			AmbientCaps: []uintptr{unix.CAP_NET_ADMIN, unix.CAP_NET_BIND_SERVICE, unix.CAP_DAC_OVERRIDE},
+		}
+		p.Dir = "/"
+		p.begin(t)
+		p.isUser(t, uid, uid)
+		p.hasNothing(t)
+		p.echoes(t, "192.168.77.2:7")
+		p.wants(t, 0, "reload")
+		if log := p.stopped(t); strings.Contains(log, "WARN") {
+			t.Errorf("stderr:\n%s", log)
+		}
+		if _, err := os.Lstat(p.socket); !os.IsNotExist(err) {
+			t.Errorf("the socket is left: %v", err)
+		}
+	})
 	t.Run("pre-made TAP", func(t *testing.T) {
 		const uid = 61234
 		makeTAP(t, ns, "made0", uid)
@@ -195,11 +229,7 @@ func TestNotRoot(t *testing.T) {
 		p.Dir = "/"
 		p.begin(t)
 		p.isUser(t, uid, uid)
-		for _, status := range threads(t, p.Process.Pid) {
-			if strings.Trim(status["CapEff"]+status["CapPrm"]+status["CapAmb"]+status["CapInh"], "0") != "" || status["NoNewPrivs"] != "1" || status["Seccomp"] != "2" {
-				t.Errorf("%v", status)
-			}
-		}
+		p.hasNothing(t)
 		p.wants(t, 0, "ss -ta", "LISTEN")
 		p.echoes(t, "192.168.77.2:7")
 		if log := p.stopped(t); !strings.Contains(log, "not started as root: it stays user 61234") || !strings.Contains(log, "capability bounding set: kept") {

@@ -8,6 +8,7 @@ import (
 
 	"tapstack/internal/daemon/metrics"
 	"tapstack/socketapi"
+	"tapstack/socketapi/holdup"
 )
 
 // serviceCounts are those of one service, since the daemon began.
@@ -57,7 +58,12 @@ func (s *Services) Counts() (out []metrics.Service) {
 // observe counts a connection that is over, and tells how it was.
 func (s *Services) observe(c *conn) {
 	c.counts.over.Add(1)
-	if s.report == nil {
+	report(s.report, c.name, c.TCPConn)
+}
+
+// report tells of a connection that is over; to may be nil.
+func report(to func(string, socketapi.Info, *holdup.Report), service string, c *socketapi.TCPConn) {
+	if to == nil {
 		return
 	}
 	info, err := c.Info()
@@ -65,10 +71,10 @@ func (s *Services) observe(c *conn) {
 		return
 	}
 	if account, ok := c.Holdup(); ok {
-		s.report(c.name, info, &account)
+		to(service, info, &account)
 		return
 	}
-	s.report(c.name, info, nil)
+	to(service, info, nil)
 }
 
 // What net/http calls is counted as it goes; the small services copy by the

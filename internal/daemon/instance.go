@@ -85,6 +85,8 @@ func (h *instance) startServices() (err error) {
 	}
 	h.proxies = newProxies(h.stack, h.log, h.names, proxy.Kernel())
 	h.proxies.SetAccounting(sc.Accounting)
+	h.warnOfPasswords(h.cfg)
+	h.proxies.relayed = func(service string, c *socketapi.TCPConn) { report(h.metrics.Ended, service, c) }
 	for _, one := range h.cfg.proxies() {
 		if err := h.proxies.start(one); err != nil {
 			ctx, cancel := context.WithCancel(context.Background())

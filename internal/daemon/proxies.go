@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -27,6 +28,10 @@ type proxies struct {
 	log   *slog.Logger
 	names *names.Resolver
 	ports *ports
+
+	// relayed is told of every connection in the stack that is over; nil is
+	// nobody.
+	relayed func(service string, c *socketapi.TCPConn)
 
 	accounting atomic.Bool // of connections in the stack from now on
 
@@ -94,7 +99,8 @@ func proxyError(err error, s side, udp bool, listen string) error {
 
 // forward starts a forward.
 func (p *proxies) forward(c *ForwardConfig) (*proxy.Service, error) {
-	o := p.options(c.Name, c.Listen, &c.ProxyCommon)
+	o := p.options("forward."+c.Name, c.Listen, &c.ProxyCommon)
+	o.Name = c.Name
 	if c.Stack {
 		o.Listen, o.Dial = o.Dial, o.Listen
 	}
@@ -118,10 +124,15 @@ func (p *proxies) proxy(section string, c *ProxyConfig) (*proxy.Service, error) 
 }
 
 // options are those of a service from the host into the stack's network.
-func (p *proxies) options(name, listen string, c *ProxyCommon) proxy.Options {
+func (p *proxies) options(section, listen string, c *ProxyCommon) proxy.Options {
 	return proxy.Options{
-		Name: name, Listen: p.ports.side(), Address: listen, Dial: p.inside(c.Buffers),
+		Name: section, Listen: p.ports.side(), Address: listen, Dial: p.inside(c.Buffers),
 		Limits: c.Limits, AcceptPROXY: len(c.PROXYFrom) > 0, PROXYFrom: c.PROXYFrom, Logger: p.log,
+		Relayed: func(conn net.Conn) {
+			if c, ok := conn.(*socketapi.TCPConn); ok && p.relayed != nil {
+				p.relayed(section, c)
+			}
+		},
 	}
 }
 
@@ -265,4 +276,14 @@ func (p *proxies) Addrs() []ProxyAddr {
 		out = append(out, ProxyAddr{r.section, r.side == onStack, r.svc.Addr(), r.svc.Snapshot().Target})
 	}
 	return out
+}
+
+// warnOfPasswords says that everybody may read them.
+func (h *instance) warnOfPasswords(c *Config) {
+	if c.File == "" || len(c.SOCKS5.Users)+len(c.HTTPProxy.Users) == 0 {
+		return
+	}
+	if info, err := os.Stat(c.File); err == nil && info.Mode()&0o004 != 0 {
+		h.log.Warn("everybody on this machine may read the proxies' passwords: chmod o-r", "file", c.File)
+	}
 }

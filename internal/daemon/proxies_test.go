@@ -7,7 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -16,7 +17,6 @@ import (
 	"time"
 
 	"tapstack/internal/daemon/api"
-	"tapstack/internal/proxy"
 	"tapstack/socketapi"
 )
 
@@ -176,187 +176,12 @@ func TestForwardsBothWays(t *testing.T) {
 	if n := len(c.serviceCounts()); n < 4 {
 		t.Errorf("%d services for metrics", n)
 	}
-}
-
-// TestReloadForwards: those that are unchanged notice nothing, connections of
-// those that are gone or changed go on, and what listens is what the file says.
-func TestReloadForwards(t *testing.T) {
-	c := newControlled(t, plain)
-	first, second := c.peerEcho(t), hostEcho(t)
-	kept, changed, removed := freePort(t), freePort(t), freePort(t)
-	keep := section("forward.kept", "listen = '"+kept+"'", "to = '"+first+"'")
-	change := section("forward.changed", "listen = '"+changed+"'", "to = '"+first+"'")
-	remove := section("forward.removed", "listen = '"+removed+"'", "to = '"+first+"'")
-	c.rewrite(t, forwards(keep, change, remove))
-	if _, err := c.api.Reload(within(t)); err != nil {
-		t.Fatal(err)
-	}
-	conns := map[string]net.Conn{"kept": dialHost(t, kept), "changed": dialHost(t, changed), "removed": dialHost(t, removed)}
-	for _, conn := range conns {
-		ping(t, conn)
-	}
-	c.rewrite(t, forwards(keep, change+"\nmax-connections = 1", section("forward.out", "from = 'stack'", "listen = ':9999'", "to = '"+second+"'")))
-	done, err := c.api.Reload(within(t))
-	if err != nil || fmt.Sprint(done.Changed) != "[forward.removed (removed) forward.changed forward.out (added)]" {
-		t.Fatalf("%+v, %v", done, err)
-	}
-	for name, conn := range conns {
-		ping(t, conn)
-		if s := c.service(t, name, name != "kept"); s == nil || s.Active != 1 {
-			t.Errorf("%s: %+v", name, s)
-		}
-	}
-	if conn, err := net.Dial("tcp", removed); !errors.Is(err, syscall.ECONNREFUSED) {
-		t.Errorf("the removed one listens: %v", err)
-		conn.Close()
-	}
-	ping(t, dialHost(t, kept))
-	ping(t, dialHost(t, changed))
-	// The new limit holds: one is the limit, and one there is.
-	if n, err := dialHost(t, changed).Read(make([]byte, 1)); err == nil {
-		t.Errorf("%d bytes from one too many", n)
-	}
-	// What is retired goes when its last connection does.
-	conns["removed"].(halfCloser).CloseWrite()
-	if _, err := io.ReadAll(conns["removed"]); err != nil {
-		t.Error(err)
-	}
-	for c.service(t, "removed", true) != nil {
-		if within(t).Err() != nil {
-			t.Fatal("it stays")
-		}
-	}
-	// And all of it can go.
-	c.rewrite(t, plain)
-	if _, err := c.api.Reload(within(t)); err != nil {
-		t.Fatal(err)
-	}
-	ping(t, conns["kept"])
-	if conn, err := net.Dial("tcp", kept); err == nil {
-		t.Error("it still listens")
-		conn.Close()
-	}
-}
-
-// TestReloadKeepsForwards: with a file that cannot be carried out, all forwards
-// go on, those too that were to change; the ports of loopback are never closed.
-func TestReloadKeepsForwards(t *testing.T) {
-	c := newControlled(t, plain)
-	echo := c.peerEcho(t)
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer taken.Close()
-	mine, udp := freePort(t), freePort(t)
-	one := section("forward.mine", "listen = '"+mine+"'", "to = '"+echo+"'")
-	two := section("forward.dgram", "protocol = 'udp'", "listen = '"+udp+"'", "to = '192.0.2.1:9'")
-	stackSide := section("forward.out", "from = 'stack'", "listen = ':5000'", "to = '"+hostEcho(t)+"'")
-	good := forwards(one, two, stackSide, section("hosts", "db = '192.0.2.1'"))
-	c.rewrite(t, good)
-	if _, err := c.api.Reload(within(t)); err != nil {
-		t.Fatal(err)
-	}
-	conn := dialHost(t, mine)
-	ping(t, conn)
-	// Whoever knows the socket can tell that it is the same one.
-	before := fmt.Sprintf("%p", c.proxies.ports.open["tcp "+mine].socket)
-	d := socketapi.Dialer{Stack: c.peer, Timeout: 5 * time.Second}
-	for _, bad := range []string{
-		section("forward.late", "listen = '"+taken.Addr().String()+"'", "to = '"+echo+"'"),
-		section("socks5", "listen = '"+taken.Addr().String()+"'"),
-		section("forward.late", "from = 'stack'", "listen = ':5001'", "to = '127.0.0.1:9'") + "\n" + section("socks5", "listen = '"+taken.Addr().String()+"'"),
-	} {
-		c.rewrite(t, forwards(one+"\nmax-connections = 5", two+"\nmax-clients = 5", stackSide+"\nmax-connections = 5", bad))
-		_, err := c.api.Reload(within(t))
-		if err == nil || !strings.Contains(err.Error(), "in use: choose another") {
-			t.Errorf("%s: %v", bad, err)
-		}
-		ping(t, conn)
-		ping(t, dialHost(t, mine))
-		fromPeer, err := d.DialContext(within(t), "tcp", "192.0.2.2:5000")
-		if err != nil {
-			t.Fatal(err)
-		}
-		ping(t, fromPeer)
-		fromPeer.Close()
-		if c, err := d.DialContext(within(t), "tcp", "192.0.2.2:5001"); err == nil {
-			t.Error("what was started before the failure still listens")
-			c.Close()
-		}
-		if _, err := c.names.LookupNetIP(within(t), "ip", "db"); err != nil {
-			t.Errorf("names: %v", err)
-		}
-	}
-	if after := fmt.Sprintf("%p", c.proxies.ports.open["tcp "+mine].socket); after != before {
-		t.Error("another socket listens")
-	}
-	if n := len(c.proxies.ports.open); n != 2 {
-		t.Errorf("%d ports are open", n)
-	}
-}
-
-// TestPortsAreTakenOver: what connects between two services of a port waits for
-// the second.
-func TestPortsAreTakenOver(t *testing.T) {
-	p := newPorts(proxy.Kernel())
-	at := freePort(t)
-	first, err := p.Listen(t.Context(), "tcp", at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error)
-	go func() { _, err := first.Accept(); ended <- err }()
-	first.Close()
-	if err := <-ended; !errors.Is(err, net.ErrClosed) {
-		t.Errorf("Accept: %v", err)
-	}
-	conn := dialHost(t, at)
-	second, err := p.Listen(t.Context(), "tcp", at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	first.Close() // again: no matter
-	got, err := second.Accept()
-	if err != nil || got.RemoteAddr().String() != conn.LocalAddr().String() {
-		t.Fatalf("%v, %v", got, err)
-	}
-	got.Close()
-	// Twice at a time it is not to be had.
-	if _, err := p.Listen(t.Context(), "tcp", at); !errors.Is(err, syscall.EADDRINUSE) {
-		t.Errorf("%v", err)
-	}
-	second.Close()
-	// An idle one does not stand in another's way.
-	_, port, _ := net.SplitHostPort(at)
-	wide, err := p.Listen(t.Context(), "tcp", ":"+port)
-	if err != nil {
-		t.Fatal(err)
-	}
-	wide.Close()
-	p.sweep()
-	if len(p.open) != 0 {
-		t.Errorf("%d are left", len(p.open))
-	}
-	l, err := net.Listen("tcp", at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-
-	u, err := p.ListenPacket(t.Context(), "udp", at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	go func() { _, _, err := u.(udpSocket).ReadFromUDPAddrPort(make([]byte, 10)); ended <- err }()
-	u.Close()
-	if err := <-ended; !errors.Is(err, net.ErrClosed) {
-		t.Errorf("ReadFrom: %v", err)
-	}
-	if _, err := u.(udpSocket).WriteToUDPAddrPort([]byte("x"), netip.MustParseAddrPort(at)); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("WriteTo: %v", err)
-	}
-	p.sweep()
+	eventually(t, "the round trip times of both are observed", func() bool {
+		w := httptest.NewRecorder()
+		c.Metrics().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+		return strings.Contains(w.Body.String(), `tapstack_tcp_rtt_seconds_count{service="forward.in"} 1`) &&
+			strings.Contains(w.Body.String(), `tapstack_tcp_rtt_seconds_count{service="forward.out"} 1`)
+	})
 }
 
 // TestNames: what the API connects and pings to may have a name, and each way

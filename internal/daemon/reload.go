@@ -53,6 +53,7 @@ func (h *instance) reload() (api.Reloaded, error) {
 		return none, api.Errorf(http.StatusConflict, "%v", err)
 	}
 	h.cfg = p.result
+	h.warnOfPasswords(next)
 	done := api.Reloaded{Changed: []string{}, Restart: append([]string{}, p.restart...)}
 	for _, s := range p.steps {
 		if s.what != "" {

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"log/slog"
+	"net"
 	"net/netip"
 	"time"
 )
@@ -32,6 +33,10 @@ type Options struct {
 	// Logger gets what an operator needs to know, a line for each cause and
 	// minute at most; nil is silence.
 	Logger *slog.Logger
+
+	// Relayed, if not nil, is given each of the two connections of one that
+	// was relayed, when it is over and they are closed. It must not block.
+	Relayed func(net.Conn)
 }
 
 // Limits bound a service. A zero field takes the default given with it.

@@ -38,6 +38,9 @@ func (c *session) relay(target net.Conn, opening, early []byte) error {
 			c.fail(refuse(CauseReset, err))
 		}
 		_ = conn.Close() // net.ErrClosed after fail
+		if relayed := c.svc.opt.Relayed; relayed != nil {
+			relayed(conn)
+		}
 	}
 	return nil
 }

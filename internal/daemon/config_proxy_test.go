@@ -1,0 +1,75 @@
+package daemon
+
+// badProxyFiles are badFiles about forwards, proxies, names and files.
+var badProxyFiles = []badFile{
+	{"forward is no section", nic("[[forward]]"), `f:3: "forward" has to be a section: [forward]`},
+	{"forward without a name", nic("[forward]", "listen = ':1'"), `f:4: "listen" has to be a section: [forward.listen]`},
+	{"forward's name", nic("[forward.'a b']"), `f:3: forward "a b": name it by`},
+	{"unknown forward key", nic("[forward.web]", "lisen = ':1'"), `f:4: unknown key "lisen" in [forward.web]: did you mean "listen"?`},
+	{"dotted unknown key", nic("[forward.web]", "lisen.x = ':1'"), `f:4: unknown key "lisen" in [forward.web]: did you mean "listen"?`},
+	{"forward without listen", nic("[forward.web]"), `f:3: forward.web: no "listen"`},
+	{"forward without to", nic("[forward.web]", "listen = ':1'"), `f:3: forward.web: no "to"`},
+	{"forward protocol", forward("protocol = 'sctp'"), `f:6: protocol "sctp": want "tcp" or "udp"`},
+	{"forward from", forward("from = 'kernel'"), `f:6: from "kernel": want "host"`},
+	{"forward listen is a number", nic("[forward.web]", "listen = 80"), `f:4: listen: want a string`},
+	{"forward listens nowhere", nic("[forward.web]", "listen = '127.0.0.1'"), `f:4: forward.web: "127.0.0.1" is not an address with a port`},
+	{"forward listens at a stranger's", forward("from = 'stack'"), `f:4: forward.web: 127.0.0.1 is none of our addresses`},
+	{"forward to nothing", nic("[forward.web]", "listen = ':1'", "to = 'x'"), `f:5: to: "x" is not an address with a port`},
+	{"forward to port 0", nic("[forward.web]", "listen = ':1'", "to = '10.0.0.1:0'"), `f:5: to: "0" is not a port number from 1`},
+	{"forward to everywhere", nic("[forward.web]", "listen = ':1'", "to = ':80'"), `f:5: to: ":80" is everywhere and nowhere`},
+	{"forward to loopback", nic("[forward.web]", "listen = ':1'", "to = '127.0.0.1:80'"), `f:5: to: 127.0.0.1 is the machine's own`},
+	{"forward to an unknown name", nic("[forward.web]", "listen = ':1'", "to = 'db:80'"), `f:5: to: the name "db" cannot be looked up in the stack's network: add it to [hosts], or servers to [dns]`},
+	{"forward to no address", nic("[forward.web]", "listen = ':1'", "to = '10.0.0.256:80'"), `f:5: to: "10.0.0.256" is neither an address nor a name`},
+	{"forward to IPv4 as IPv6", nic("[forward.web]", "listen = ':1'", "to = '[::ffff:10.0.0.1]:80'"), `f:5: to: address ::ffff:10.0.0.1 is IPv4 written as IPv6`},
+	{"forwards at one port", forward("[forward.two]", "listen = ':8080'", "to = '10.0.0.1:80'"), `f:7: forward.two: TCP port 8080 is in use by forward.web`},
+	{"forward at a service's port", nic("[services]", "echo = ':7'", "[forward.web]", "from = 'stack'", "listen = ':7'", "to = '127.0.0.1:80'"), `f:7: forward.web: TCP port 7 is in use by echo`},
+	{"forward of UDP at a service's port", nic("[services]", "echo = ':7'", "[forward.web]", "from = 'stack'", "protocol = 'udp'", "listen = ':7'", "to = '127.0.0.1:80'"), `f:8: forward.web: UDP port 7 is in use by echo`},
+	{"forward's PROXY version", forward("proxy-protocol = 'v3'"), `f:6: proxy-protocol "v3": want "v1" or "v2"`},
+	{"PROXY over UDP", forward("protocol = 'udp'", "proxy-protocol = 'v1'"), `f:7: proxy-protocol: it is for TCP`},
+	{"connections over UDP", forward("protocol = 'udp'", "max-connections = 5"), `f:7: max-connections: it is for TCP`},
+	{"clients over TCP", forward("max-clients = 5"), `f:6: max-clients: it is for UDP`},
+	{"PROXY from nobody", forward("accept-proxy-protocol = []"), `f:6: accept-proxy-protocol: name who may send it`},
+	{"PROXY from nonsense", forward("accept-proxy-protocol = ['x']"), `f:6: accept-proxy-protocol: "x" is neither`},
+	{"PROXY from everybody", forward("accept-proxy-protocol = true"), `f:6: accept-proxy-protocol: want a list of prefixes`},
+	{"forward's buffer", forward("rcvbuf = 10"), `f:6: rcvbuf: 10 bytes: choose 1024 to`},
+	{"forward's other buffer", forward("sndbuf = 10000000000"), `f:6: sndbuf: 10000000000 bytes: choose`},
+	{"forward's connections", forward("max-connections = -1"), `f:6: max-connections: -1: choose`},
+	{"forward's time", forward("idle-timeout = '1'"), `f:6: idle-timeout: "1": write a time`},
+	{"forward's long time", forward("dial-timeout = '1000h'"), `f:6: dial-timeout: "1000h": write a time`},
+	{"UDP for ever", forward("protocol = 'udp'", "idle-timeout = 'never'"), `f:7: idle-timeout: "never": write a time`},
+
+	{"socks5 is no section", nic("[[socks5]]"), `f:3: "socks5" has to be a section`},
+	{"unknown socks5 key", nic("[socks5]", "user = 'x'"), `f:4: unknown key "user" in [socks5]: did you mean "users"?`},
+	{"socks5 without listen", nic("[socks5]"), `f:3: socks5: no "listen"`},
+	{"socks5 for everybody", nic("[socks5]", "listen = ':1080'"), `f:4: socks5: ":1080" lets everybody in who reaches it: listen at 127.0.0.1, add users, or say open = true`},
+	{"socks5 for nobody", nic("[socks5]", "listen = '127.0.0.1:1080'", "users = {}"), `f:5: users: there are none`},
+	{"socks5 without a password", nic("[socks5]", "listen = ':1080'", "users = { ann = '' }"), `f:5: users: user and password have 1 to 255 bytes`},
+	{"socks5 with a list of users", nic("[socks5]", "listen = ':1080'", "users = ['ann']"), `f:5: users: want a table of passwords`},
+	{"unknown http-proxy key", nic("[http-proxy]", "proxy-protocol = 'v1'"), `f:4: unknown key "proxy-protocol" in [http-proxy]`},
+	{"http-proxy user with a colon", nic("[http-proxy]", "listen = ':1080'", "[http-proxy.users]", "'a:b' = 'x'"), `f:5: users: "a:b" has a colon`},
+	{"proxies at one port", nic("[socks5]", "listen = '127.0.0.1:1080'", "[http-proxy]", "listen = '127.0.0.1:1080'"), `f:6: http-proxy: TCP port 1080 is in use by socks5`},
+
+	{"unknown dns key", nic("[dns]", "server = []"), `f:4: unknown key "server" in [dns]: did you mean "servers"?`},
+	{"dns by name", nic("[dns]", "servers = ['ns.example']"), `f:4: servers: "ns.example" is no server's address`},
+	{"dns on loopback", nic("[dns]", "servers = ['127.0.0.53']"), `f:4: servers: 127.0.0.53 is the machine's own`},
+	{"dns is text", nic("[dns]", "servers = '10.0.0.1'"), `f:4: servers: want a list of strings`},
+	{"host without quotes", nic("[hosts]", "db.example = '10.0.0.1'"), `f:4: "db.example" has dots: write the whole name in quotes`},
+	{"host's address", nic("[hosts]", "db = 'x'"), `f:4: db: "x" is no address`},
+	{"host without address", nic("[hosts]", "db = []"), `f:4: db: no address`},
+	{"host is a number", nic("[hosts]", "db = 5"), `f:4: db: want an address in quotes, or a list of them`},
+	{"host's name", nic("[hosts]", "'a b' = '10.0.0.1'"), `f:4: "a b" is no host's name`},
+	{"host in another case", nic("[hosts]", "db = '10.0.0.1'", "DB = '10.0.0.1'"), `is there twice, in another case`},
+
+	{"files without http", nic("[services]", "http-root = '/'"), `f:4: http-root: there is no http service`},
+	{"files at a relative path", nic("[services]", "http = ':80'", "http-root = 'x'"), `f:5: http-root "x": want an absolute path`},
+	{"files nowhere", nic("[services]", "http = ':80'", "http-root = '/nosuch'"), `f:5: http-root: stat /nosuch: no such file`},
+	{"files of a file", nic("[services]", "http = ':80'", "http-root = '/dev/null'"), `f:5: http-root "/dev/null": want a directory`},
+	{"services' buffer", nic("[services]", "rcvbuf = 1"), `f:4: rcvbuf: 1 bytes: choose`},
+	{"services' buffer is text", nic("[services]", "sndbuf = '1'"), `f:4: sndbuf: want a number of bytes`},
+}
+
+// forward is a file with a forward that is good, and the given lines from line 6
+// on.
+func forward(lines ...string) string {
+	return nic(append([]string{"[forward.web]", "listen = '127.0.0.1:8080'", "to = '10.0.0.1:80'"}, lines...)...)
+}
