@@ -13,6 +13,12 @@ BENCH      ?= .
 BENCHFLAGS ?=
 TESTFLAGS  ?=
 
+# Where other people's packet scripts are; whether what comes is what shall be
+# expected; how often everything is repeated for the record, for each GOMAXPROCS.
+CONFORMANCE ?= ../shared/conformance
+UPDATE      ?=
+REPEATS     ?=
+
 # bin/.go is where .ci/go.sh leaves a toolchain, if it had to fetch one.
 # Distributions switch off the go command's own fetching; switch it on.
 export PATH := $(CURDIR)/bin/.go/bin:$(PATH)
@@ -36,7 +42,7 @@ TOOLS := tcpdump tshark curl nginx wrk openssl redis-benchmark:redis-tools ssh:o
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: go ## build bin/tapstack, static: it needs no library and opens none
@@ -68,6 +74,15 @@ data: go ## move 1 GB a case over every kind of TAP (make test: 16 MB)
 contract: go ## run the contract of net.Conn 100 times, and move 100 MB by QUIC, both in every world
 	@race=$$(.ci/race.sh); cd testdata/compat; \
 	TAPSTACK_REQUIRE_TAP=1 go test $$race -run='^(TestConn|TestQUIC)$$' -timeout=60m $(TESTFLAGS) . -conn=100 -quic=100000000
+
+.PHONY: conformance
+conformance: export CONFORMANCE := $(if $(wildcard $(CONFORMANCE)/.),$(abspath $(CONFORMANCE)),)
+conformance: go ## score all packet scripts, ours and those in CONFORMANCE, into testdata/conformance; UPDATE=1 expects what comes
+	@[ -n "$$CONFORMANCE" ] || echo "CONFORMANCE: no such folder: our own scripts alone"
+	go test -count=1 -v -run='^TestConformance$$' ./internal/conformance $(if $(UPDATE),-update)
+	@[ -z "$$CONFORMANCE" ] || go test -count=1 -v -run='^TestTimes$$' ./internal/conformance -write
+	go test -count=1 -timeout=60m -run='^TestRepeats$$' ./internal/conformance $(if $(REPEATS),$${CONFORMANCE:+-write} -repeats=$(REPEATS))
+	go test -count=1 -run='^TestResults$$' ./internal/conformance -write
 
 .PHONY: fuzz
 fuzz: go ## run each fuzz target for FUZZTIME (20s)

@@ -33,7 +33,7 @@ func TestRun(t *testing.T) {
 	}
 	cfg := config{
 		rounds: 1, warm: 50 * time.Millisecond, span: 50 * time.Millisecond, idle: 50 * time.Millisecond, conns: 50,
-		only: regexp.MustCompile(`^([a-z]+_[rt]x|rtt_p.._us|http_rps|conn_rate|udp_.*|mem_.*|idle_cpu|tcp_rx_v6)$`), targets: targets, out: t.TempDir(), verbose: testing.Verbose(),
+		only: regexp.MustCompile(`^([a-z]+_[rt]x|rtt_p.._us|http_rps|conn_rate|udp_.*|mem_.*|idle_cpu|tcp_rx_v6|forward_.*|http_connect_tx)$`), targets: targets, out: t.TempDir(), verbose: testing.Verbose(),
 	}
 	var rep *report
 	err := ns.Do(func() (err error) { rep, err = run(t.Context(), cfg, io.Discard); return err })
@@ -43,8 +43,22 @@ func TestRun(t *testing.T) {
 	if len(rep.failures) > 0 {
 		t.Errorf("failed:\n%s", strings.Join(rep.failures, "\n"))
 	}
+	_, err = slirpVersion()
+	slirpMissing := err != nil
+	if slirpMissing && os.Getenv("TAPSTACK_REQUIRE_TOOLS") == "1" {
+		t.Errorf("TAPSTACK_REQUIRE_TOOLS=1, but: %v", err)
+	}
+	on := make(map[string][]string)
+	for _, j := range allJobs(nil) {
+		for _, m := range j.metrics {
+			on[m.name+j.under.suffix] = j.targets(cfg)
+		}
+	}
 	for _, x := range rep.results {
-		for _, target := range targets {
+		for _, target := range on[x.Workload] {
+			if target == slirpName && slirpMissing {
+				continue
+			}
 			if len(x.Runs[target]) != 1 {
 				t.Errorf("%s on %s: measured %d times, want once", x.Workload, target, len(x.Runs[target]))
 			}
@@ -170,6 +184,8 @@ func TestWorkloadNames(t *testing.T) {
 		"tcp_rx", "tcp_tx", "tcp_rx_4", "tcp_tx_4", "tcp_rx_v6", "tcp_tx_v6", "rtt_p50_us", "rtt_p99_us",
 		"rtt_p50_us_nospin", "rtt_p99_us_nospin", "http_rps", "conn_rate", "udp_rx_pps", "udp_tx_pps", "udp_tx_batch_pps",
 		"mem_per_conn", "cpu_per_gb_rx", "cpu_per_gb_tx", "idle_cpu", "tcp_rx_unpinned", "tcp_tx_bbr",
+		"forward_rx", "forward_tx", "socks5_rx", "socks5_tx", "http_connect_rx", "http_connect_tx", "forward_rtt_p50_us",
+		"forward_rtt_p50_us_nospin", "forward_mem",
 	} {
 		if !have[name] {
 			t.Errorf("no workload %s", name)

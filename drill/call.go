@@ -3,6 +3,7 @@ package drill
 import (
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"slices"
 	"syscall"
@@ -63,6 +64,10 @@ type caller struct {
 	blocks bool // it may wait
 }
 
+// otherCalls are system calls that scripts make and sockets of ours have not,
+// and that look like one they have.
+var otherCalls = []string{"recvmmsg", "sendmmsg", "ppoll", "pread", "preadv", "pwrite", "pwritev", "dup3", "pipe", "open", "splice", "sendfile"}
+
 var calls map[string]func(*caller) try
 
 func init() {
@@ -91,6 +96,9 @@ func (r *run) call(h *host, e *script.Event, c *script.Call) {
 	r.reach(e, from)
 	start, ok := calls[c.Name]
 	if !ok {
+		if known := similar(c.Name, slices.Collect(maps.Keys(calls))); known != "" && !slices.Contains(otherCalls, c.Name) {
+			fail(c.Pos, "there is no call %s: is it %s?", c.Name, known)
+		}
 		unsupported(c.Pos, "%s()", c.Name)
 	}
 	b := &blocked{host: h, call: c, since: r.clock.Now(), until: base.Add(c.Until), timed: c.Blocks}

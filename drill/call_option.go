@@ -1,6 +1,7 @@
 package drill
 
 import (
+	"math"
 	"strings"
 
 	"tapstack/drill/script"
@@ -39,6 +40,9 @@ func (c *caller) optionValue(i int) int64 {
 	}
 	n, err := script.EvalInt(x, c.lookup)
 	c.check(err)
+	if n < math.MinInt32 || n > math.MaxUint32 {
+		fail(x.At(), "%d is no value of an option: it does not fit 32 bits", n)
+	}
 	return n
 }
 

@@ -1,6 +1,7 @@
 package drill
 
 import (
+	"math"
 	"syscall"
 	"time"
 
@@ -29,6 +30,9 @@ func (h *host) forget(f *file) {
 // due is when a call with a timeout in milliseconds returns; never is true for
 // a negative one.
 func (c *caller) due(ms int64) (at time.Time, never bool) {
+	if ms > math.MaxInt32 {
+		fail(c.Pos, "%d is no timeout in milliseconds: it does not fit 32 bits", ms)
+	}
 	at = c.clock.Now().Add(time.Duration(max(ms, 0)) * time.Millisecond)
 	if ms > 0 {
 		// Something has to happen then for the call to be tried again.

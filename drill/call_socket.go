@@ -249,7 +249,8 @@ func (c *caller) lingers(f *file) (until time.Time) {
 	if f.so.Shutdown(socketapi.ShutWR) != nil {
 		return until
 	}
-	until, _ = c.due(int64(seconds) * 1000)
+	const most = 24 * time.Hour
+	until, _ = c.due(min(time.Duration(seconds)*time.Second, most).Milliseconds())
 	return until
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -51,10 +52,20 @@ func TestOutcomes(t *testing.T) {
 		{"no socket", "0 %{ assert rcvbuf_queued == 1 }%", drill.Fail, 1, "there is no socket yet"},
 		{"time goes back", passive + "0 close(4) = 0", drill.Fail, 9, "too late"},
 		{"syntax", "0 < S 0:0(0", drill.Fail, 1, "expected"},
+		{"misspelt call", "0 conect(3, ..., ...) = 0", drill.Fail, 1, "there is no call conect: is it connect?"},
+		{"other call", "0 recvmmsg(3, ...) = 0", drill.Unsupported, 1, "recvmmsg()"},
+		{"misspelt option", "--tolerance_usec=9\n0 close(3) = 0", drill.Fail, 1, "is it --tolerance_usecs?"},
 		{"parameter", "param N in 1..3\n0 %{ assert N < 3 }%", drill.Fail, 2, "assertion does not hold (with N = 3)"},
 		{"two hosts", "host a 10.0.0.1/24\nhost b 10.1.0.1/24\nlink a b\n0 a: close(3) = 0", drill.Fail, 3, "have no network in common"},
 		{"which host", "host a 10.0.0.1/24\nhost b 10.0.0.2/24\nlink a b\n0 close(3) = 0", drill.Fail, 4, "which host?"},
 		{"huge", "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n+0 write(3, ..., 99999999999) = 1", drill.Fail, 2, "more than a script may move"},
+		{"sequence number", "0 < . 4294967296:4294967296(0) ack 1 win 1", drill.Fail, 1, "number too large: at most 4294967295"},
+		{"64 bits", "0 socket(..., SOCK_STREAM, 99999999999999999999) = 3", drill.Fail, 1, "number does not fit 64 bits"},
+		{"option's value", passive + "+0 setsockopt(4, SOL_SOCKET, SO_RCVBUF, [4294967296], 4) = 0", drill.Fail, 9, "4294967296 is no value of an option: it does not fit 32 bits"},
+		{"descriptor", "0 close(4294967299) = 0", drill.Fail, 1, "close returned -1 EBADF"},
+		{"timeout", passive + "+0 poll([{fd=4, events=POLLIN, revents=0}], 1, 9223372036854775807) = 0", drill.Fail, 9, "9223372036854775807 is no timeout in milliseconds"},
+		{"nested comments", "/* /* */ */ 0 close(3) = 0", drill.Fail, 1, "comments do not nest"},
+		{"time", "9999999999999 close(3) = 0", drill.Fail, 1, ""},
 		{"segment", "0 < . 0:70000(${70000}) ack 1 win 1", drill.Fail, 1, "larger than any packet"},
 		{"contradiction", "0 < . 0:10(11) ack 1 win 1", drill.Fail, 1, "0:10 is not of length 11"},
 		{"unknown call", "0 splice(3, 4) = 0", drill.Unsupported, 1, "splice()"},
@@ -104,6 +115,59 @@ func TestBounds(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A million events end where there have been too many, or where it has taken
+// too long.
+func TestMillionEvents(t *testing.T) {
+	src := strings.Repeat("+0 %{ x = 1 }%\n", 1_000_000)
+	res := drill.RunText("x.pkt", src, &drill.Config{Steps: 1000})
+	if res.Outcome != drill.Fail || res.Line < 900 || res.Line > 1001 || !strings.Contains(res.Reason, "more than 1000 timers and events") {
+		t.Error(res)
+	}
+	res = drill.RunText("x.pkt", src, &drill.Config{WallLimit: 200 * time.Millisecond})
+	if res.Outcome != drill.Fail || res.Line < 2 || !strings.Contains(res.Reason, "takes longer than 200ms") {
+		t.Error(res)
+	}
+}
+
+// Every beginning of a script ends, in time and with a place.
+func TestTruncatedRuns(t *testing.T) {
+	for _, name := range []string{"hosts-lost-segment-is-sent-again", "linger-blocks-close-until-acknowledged", "udp-fragments-are-put-together", "mss-parameter"} {
+		src, err := os.ReadFile(filepath.Join(ownScripts, name+".pkt"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		step := 7
+		if raceEnabled {
+			step = 41
+		}
+		for n := 0; n < len(src); n += step {
+			res := drill.RunText("x.pkt", string(src[:n]), &drill.Config{Steps: 10_000})
+			if res.Outcome != drill.Pass && res.Line == 0 {
+				t.Errorf("%s, first %d bytes: %v", name, n, res)
+			}
+		}
+	}
+}
+
+// Run returns though something that it calls does not.
+func TestRunReturns(t *testing.T) {
+	release, left := make(chan struct{}), make(chan struct{})
+	begun := time.Now()
+	res := drill.RunText("x.pkt", passive, &drill.Config{WallLimit: 100 * time.Millisecond, Capture: func(string) (io.WriteCloser, error) {
+		defer close(left)
+		<-release
+		return nil, os.ErrClosed
+	}})
+	if res.Outcome != drill.Fail || !strings.Contains(res.Reason, "still inside one step after 100ms") {
+		t.Error(res)
+	}
+	if d := time.Since(begun); d > 10*time.Second {
+		t.Errorf("took %v", d)
+	}
+	close(release)
+	<-left
 }
 
 func TestSuite(t *testing.T) {
@@ -173,7 +237,7 @@ func checkText(t *testing.T, report *drill.Report) {
 	if err := report.WriteText(&text, false); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"fail.pkt:9: fail: no packet came", "    - 0.100 > . 1:1(0) ack 1", "    + nothing until 2.100", "unsupported: splice()", "of 4"} {
+	for _, want := range []string{"fail.pkt:9:1: fail: no packet came", "    want  0.100 > . 1:1(0) ack 1\n", "    got   nothing until 2.100", "unsupported: splice()", "of 4"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("no %q in\n%s", want, &text)
 		}

@@ -99,6 +99,10 @@ func (r *run) option(o *options, opt *script.Option) {
 	case "non_fatal", "verbose", "debug", "v":
 		// They change what packetdrill prints.
 	default:
+		names := []string{"ip_version", "mtu", "tolerance_usecs", "tcp_ts_tick_usecs", "strict_segments"}
+		if known := similar(opt.Name, names); known != "" {
+			fail(opt.Pos, "there is no option --%s: is it --%s?", opt.Name, known)
+		}
 		unsupported(opt.Pos, "option --%s", opt.Name)
 	}
 }

@@ -10,15 +10,16 @@ import (
 	"time"
 )
 
-// WriteText writes the failures, each with what was expected and what came;
-// the features that are missing, with verbose every script; and the totals of
-// each folder.
+// WriteText writes the failures, each with what was expected and what came, and
+// what is not supported; with verbose every script, how long it took and what
+// it printed; and the totals of each folder.
 func (r *Report) WriteText(w io.Writer, verbose bool) error {
 	for _, res := range r.Results {
-		if res.Outcome == Fail || verbose {
+		switch {
+		case res.Outcome != Pass:
 			fmt.Fprintln(w, res)
-		} else if res.Outcome == Unsupported {
-			fmt.Fprintf(w, "%s:%d: unsupported: %s\n", res.Path, res.Line, res.Reason)
+		case verbose:
+			fmt.Fprintf(w, "%s, %v in %v\n", res, res.Virtual.Round(time.Millisecond), res.Wall.Round(10*time.Microsecond))
 		}
 		if verbose && res.Output != "" {
 			fmt.Fprint(w, res.Output)
@@ -45,27 +46,28 @@ func (r *Report) WriteText(w io.Writer, verbose bool) error {
 			row(*folders[name], name)
 		}
 	}
-	row([3]int{r.Count(Pass), r.Count(Fail), r.Count(Unsupported)}, fmt.Sprintf("of %d", len(r.Results)))
+	row([3]int{r.Count(Pass), r.Count(Fail), r.Count(Unsupported)}, fmt.Sprintf("of %d, in %.1f s", len(r.Results), r.Wall.Seconds()))
 	return tw.Flush()
 }
 
 // MarshalJSON implements json.Marshaler:
 //
 //	{"total","pass","fail","unsupported","scripts":[{"path","result","line","reason","ms"}]}
+//
+// line is 0 and reason "" for a script that passed, ms what it took of real
+// time.
 func (r *Report) MarshalJSON() ([]byte, error) {
 	type row struct {
 		Path   string  `json:"path"`
 		Result string  `json:"result"`
 		Line   int     `json:"line"`
 		Reason string  `json:"reason"`
-		Want   string  `json:"want,omitempty"`
-		Got    string  `json:"got,omitempty"`
 		Ms     float64 `json:"ms"`
 	}
 	rows := make([]row, len(r.Results))
 	for i, res := range r.Results {
 		ms := float64(res.Wall.Round(time.Microsecond)) / float64(time.Millisecond)
-		rows[i] = row{res.Path, res.Outcome.String(), res.Line, res.Reason, res.Want, res.Got, ms}
+		rows[i] = row{res.Path, res.Outcome.String(), res.Line, res.Reason, ms}
 	}
 	return json.Marshal(struct {
 		Total       int   `json:"total"`

@@ -2,6 +2,9 @@ package drill
 
 import (
 	"fmt"
+	"math"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,12 +30,17 @@ func (o Outcome) String() string {
 type Result struct {
 	Path    string
 	Outcome Outcome
-	Line    int    // of the event that failed; 0 where there is none
+	Line    int    // of the event that failed, from 1; 0 where there is none
+	Column  int    // in bytes, from 1; 0 where there is none
 	Reason  string // in one line; of Unsupported the feature's name
 
 	// Want and Got are what was expected and what came, in the language of
 	// scripts, where the two can be put side by side.
 	Want, Got string
+	// Excerpt is, for what is no script, the line that is wrong and a caret
+	// under the place.
+	Excerpt string
+
 	// Diffs are the fields in which they differ, "ack 1, want 2".
 	Diffs []string
 
@@ -47,19 +55,69 @@ func (r *Result) String() string {
 	var b strings.Builder
 	where := r.Path
 	if r.Line > 0 {
-		where = fmt.Sprintf("%s:%d", r.Path, r.Line)
+		where = fmt.Sprintf("%s:%d:%d", r.Path, r.Line, r.Column)
 	}
 	fmt.Fprintf(&b, "%s: %s", where, r.Outcome)
 	if r.Reason != "" {
 		fmt.Fprintf(&b, ": %s", r.Reason)
 	}
+	if r.Excerpt != "" {
+		fmt.Fprintf(&b, "\n%s", r.Excerpt)
+	}
 	if r.Want != "" {
-		fmt.Fprintf(&b, "\n    - %s", r.Want)
+		fmt.Fprintf(&b, "\n    want  %s", r.Want)
 	}
 	if r.Got != "" {
-		fmt.Fprintf(&b, "\n    + %s", r.Got)
+		fmt.Fprintf(&b, "\n    got   %s", r.Got)
+	}
+	if m := marks(r.Want, r.Got); m != "" && r.Want != "" {
+		fmt.Fprintf(&b, "\n          %s", m)
 	}
 	return b.String()
+}
+
+// marks is a line of carets to stand below got, under the words in which it is
+// not what was wanted. The windows that packets have and expectations leave out
+// are passed over, and so are times that differ by little.
+func marks(want, got string) string {
+	left := strings.Fields(want)
+	open := !slices.Contains(left, "win")
+	var b strings.Builder
+	first, skip := true, 0
+	for at := 0; at < len(got); {
+		for at < len(got) && got[at] == ' ' {
+			at++
+		}
+		end := at
+		for end < len(got) && got[end] != ' ' {
+			end++
+		}
+		word := got[at:end]
+		switch {
+		case open && word == "win":
+			skip = 1
+		case skip > 0:
+			skip--
+		case len(left) == 0:
+			return b.String()
+		default:
+			if word != left[0] && (!first || !near(left[0], word)) {
+				fmt.Fprintf(&b, "%*s%s", at-b.Len(), "", strings.Repeat("^", len(word)))
+			}
+			left, first = left[1:], false
+		}
+		at = end
+	}
+	return b.String()
+}
+
+// near reports whether two times, or ranges of them, are within what the
+// shortest tolerance allows.
+func near(want, got string) bool {
+	want, _, _ = strings.Cut(want, "~")
+	a, err1 := strconv.ParseFloat(want, 64)
+	b, err2 := strconv.ParseFloat(got, 64)
+	return err1 == nil && err2 == nil && math.Abs(a-b) <= defaultTolerance.Seconds()
 }
 
 // stop is how the interpreter leaves a script early: as a panic that Run

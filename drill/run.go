@@ -42,7 +42,8 @@ func parseFailure(path string, err error) *Result {
 	res := &Result{Path: path, Outcome: Fail, Reason: err.Error()}
 	var e *script.Error
 	if errors.As(err, &e) {
-		res.Line, res.Reason = int(e.Line), e.Msg
+		res.Line, res.Column, res.Reason = int(e.Line), int(e.Col), e.Msg
+		res.Excerpt = e.Excerpt()
 		if e.Feature != "" {
 			res.Outcome, res.Reason = Unsupported, e.Feature
 		}
@@ -246,7 +247,8 @@ func recoverStop(v any) (*stop, bool) {
 }
 
 func (res *Result) record(st *stop) {
-	res.Outcome, res.Line, res.Reason = st.outcome, int(st.pos.Line), st.reason
+	res.Outcome, res.Reason = st.outcome, st.reason
+	res.Line, res.Column = int(st.pos.Line), int(st.pos.Col)
 	res.Want, res.Got, res.Diffs = st.want, st.got, st.diffs
 }
 

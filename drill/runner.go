@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Suite is a set of scripts to be run.
@@ -38,7 +39,8 @@ type Suite struct {
 
 // Report is what became of a suite.
 type Report struct {
-	Results []*Result // in the order of the paths
+	Results []*Result     // in the order of the paths
+	Wall    time.Duration // how long they took together
 }
 
 // Count is how many scripts had an outcome.
@@ -65,6 +67,7 @@ func (s *Suite) Run(ctx context.Context) (*Report, error) {
 			return nil, err
 		}
 	}
+	begun := time.Now()
 	results := make([]*Result, len(files))
 	next := make(chan int)
 	var workers sync.WaitGroup
@@ -94,7 +97,7 @@ func (s *Suite) Run(ctx context.Context) (*Report, error) {
 	close(next)
 	workers.Wait()
 	results = slices.DeleteFunc(results, func(r *Result) bool { return r == nil })
-	return &Report{Results: results}, ctx.Err()
+	return &Report{Results: results, Wall: time.Since(begun)}, ctx.Err()
 }
 
 func (s *Suite) parallel() int {

@@ -38,8 +38,7 @@ func (so *Socket) SetReceiveAutotune(limit int) error {
 	case so.flagged(flagReceiveFixed):
 		return syscall.EINVAL
 	}
-	_, high := so.ep.SocketOptions().ReceiveBufferLimits()
-	most := fromMemory(high)
+	_, most := so.stack.LargestBuffers()
 	if limit == 0 && so.autotuneMax.Load() != 0 {
 		limit = most // growing has ended gVisor's own, or it never began
 	}
@@ -49,8 +48,8 @@ func (so *Socket) SetReceiveAutotune(limit int) error {
 
 // receiveMayGrow is ReceiveBuffer.AutotuneMax.
 func (so *Socket) receiveMayGrow() int {
-	_, high := so.ep.SocketOptions().ReceiveBufferLimits()
-	return mayGrow(so.autotuneMax.Load(), fromMemory(high), so.flagged(flagReceiveFixed))
+	_, most := so.stack.LargestBuffers()
+	return mayGrow(so.autotuneMax.Load(), most, so.flagged(flagReceiveFixed))
 }
 
 // mayGrow is how far a buffer may grow: limit is the socket's own, most the

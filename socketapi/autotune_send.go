@@ -22,11 +22,11 @@ func (so *Socket) SetSendAutotune(limit int) error {
 	case so.flagged(flagSendFixed):
 		return syscall.EINVAL
 	}
-	_, most := so.ep.SocketOptions().SendBufferLimits()
+	most, _ := so.stack.LargestBuffers()
 	if limit == 0 && so.sendTuneMax.Load() != 0 {
-		limit = int(most) // ours has ended gVisor's own
+		limit = most // ours has ended gVisor's own
 	}
-	so.tuneSend(min(limit, int(most)))
+	so.tuneSend(min(limit, most))
 	return nil
 }
 
@@ -42,8 +42,8 @@ func (so *Socket) tuneSend(limit int) {
 
 // sendMayGrow is SendBuffer.AutotuneMax.
 func (so *Socket) sendMayGrow() int {
-	_, most := so.ep.SocketOptions().SendBufferLimits()
-	return mayGrow(so.sendTuneMax.Load(), int(most), so.flagged(flagSendFixed))
+	most, _ := so.stack.LargestBuffers()
+	return mayGrow(so.sendTuneMax.Load(), most, so.flagged(flagSendFixed))
 }
 
 // growSend makes a send buffer that was found full larger, by gVisor's rule
@@ -56,6 +56,9 @@ func (so *Socket) growSend() bool {
 	}
 	o := so.ep.SocketOptions()
 	size, snd := o.GetSendBufferSize(), so.look().Snd
+	if int64(snd.Queued) < size {
+		return false
+	}
 	grown := min(int64(2*max(snd.Cwnd, initialSegments)*snd.MSS), limit)
 	if grown <= size {
 		return false

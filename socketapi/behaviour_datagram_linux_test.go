@@ -223,19 +223,27 @@ var datagramErrorRows = []row{
 			p.see("writeto: %s", rw(a.WriteTo([]byte("x"), net.TCPAddrFromAddrPort(to))))
 		},
 	},
-	{
-		name:    "write to IPv6 over IPv4",
-		differs: "package net looks at the address before the kernel does, and has no errno; ours is the EAFNOSUPPORT that sendto(2) would give",
-		run: func(p *probe) {
-			a, _ := p.udps()
-			p.see("bound: %s", rw(a.WriteToUDPAddrPort([]byte("x"), netip.AddrPortFrom(b6.Addr(), 9))))
-			b := p.packet(p.b, "udp4", ":0")
-			p.see("unbound: %s", rw(b.WriteToUDPAddrPort([]byte("x"), netip.AddrPortFrom(a6.Addr(), 9))))
-		},
-	},
+	{name: "write to IPv6 over IPv4", run: func(p *probe) {
+		a, _ := p.udps()
+		b := p.packet(p.b, "udp4", ":0")
+		for i, u := range []udpConn{a, b} {
+			to := netip.AddrPortFrom([]netip.Addr{b6.Addr(), a6.Addr()}[i], 9)
+			p.see("%s", rw(u.WriteTo([]byte("x"), net.UDPAddrFromAddrPort(to))))
+			p.see("%s", rw(u.WriteToUDP([]byte("x"), net.UDPAddrFromAddrPort(to))))
+			_, err := u.WriteToUDPAddrPort([]byte("x"), to)
+			p.see("%v, %s", err, err.Error()[strings.LastIndex(err.Error(), ": ")+2:])
+			n, oobn, err := u.WriteMsgUDPAddrPort([]byte("x"), nil, to)
+			p.see("%d %d %v", n, oobn, err)
+			n, oobn, err = u.WriteMsgUDP([]byte("x"), nil, net.UDPAddrFromAddrPort(to))
+			p.see("%d %d %v", n, oobn, err)
+		}
+	}},
 	{name: "write to IPv4 over IPv6", run: func(p *probe) {
 		a, _ := p.udps(true)
 		p.see("bound: %s", rw(a.WriteToUDPAddrPort([]byte("x"), netip.AddrPortFrom(b4.Addr(), 9))))
+		p.see("bound: %s", rw(a.WriteTo([]byte("x"), &net.UDPAddr{IP: b4.Addr().AsSlice(), Port: 9})))
+		n, oobn, err := a.WriteMsgUDPAddrPort([]byte("x"), nil, netip.AddrPortFrom(b4.Addr(), 9))
+		p.see("writemsg: %d %d %v", n, oobn, err)
 		b := p.packet(p.b, "udp6", ":0")
 		p.see("unbound: %s", rw(b.WriteToUDPAddrPort([]byte("x"), netip.AddrPortFrom(a4.Addr(), 9))))
 	}},
@@ -292,6 +300,22 @@ var connectedRows = []row{
 		p.see("%d %d %v", n, oobn, err)
 		n, oobn, err = a.WriteMsgUDP([]byte("x"), nil, nil)
 		p.see("%d %d %v", n, oobn, err)
+	}},
+	{name: "connected, closed: WriteTo", run: func(p *probe) {
+		a, b := p.connected("udp")
+		p.must(a.Close())
+		u, v6 := p.packet(p.a, "udp", "192.0.2.1:0"), &net.UDPAddr{IP: b6.Addr().AsSlice(), Port: 9}
+		p.must(u.Close())
+		to := b.LocalAddr().(*net.UDPAddr)
+		for _, c := range []udpConn{a, u} {
+			for _, to := range []*net.UDPAddr{to, v6} {
+				p.see("%s", rw(c.WriteTo([]byte("x"), to)))
+				p.see("%s", rw(c.WriteToUDP([]byte("x"), to)))
+				p.see("%s", rw(c.WriteToUDPAddrPort([]byte("x"), to.AddrPort())))
+				n, oobn, err := c.WriteMsgUDP([]byte("x"), nil, to)
+				p.see("%d %d %v", n, oobn, err)
+			}
+		}
 	}},
 	{name: "connected: refused", run: func(p *probe) {
 		a, b := p.connected("udp")

@@ -15,10 +15,10 @@ import (
 // application has written and the peer has not acknowledged. All in payload
 // bytes, and exact.
 type SendBuffer struct {
-	Size   int // capacity (SO_SNDBUF, not doubled)
+	Size   int // capacity (SO_SNDBUF, not doubled); below Queued after it was made smaller than what is in it
 	Queued int // written, not acknowledged (SIOCOUTQ)
 	Unsent int // of these, not sent yet (SIOCOUTQNSD)
-	Free   int // Size - Queued, not below 0
+	Free   int // Size - Queued, 0 where that is negative
 
 	// LowWater is the mark of TCP_NOTSENT_LOWAT: with that much unsent the
 	// socket is not writable. 0 is no mark.
@@ -43,9 +43,9 @@ type SendBuffer struct {
 // bytes each, 2*p/(p+650) of Size fit, and the peer finds out by what it has to
 // send again.
 type ReceiveBuffer struct {
-	Size   int // what the peer may have sent and the application not read (SO_RCVBUF, not doubled)
+	Size   int // what the peer may have sent and the application not read (SO_RCVBUF, not doubled); below Queued after it was made smaller
 	Queued int // acknowledged, not read (SIOCINQ)
-	Free   int // Size - Queued, not below 0
+	Free   int // Size - Queued, 0 where that is negative
 
 	// LowWater is the mark of SO_RCVLOWAT: with less the socket is not
 	// readable. 1 unless set.
@@ -201,6 +201,6 @@ func getNotsentLowat(so *Socket) (int, error) { return int(so.notsentLowat.Load(
 func setNotsentLowat(so *Socket, n int) error {
 	// Linux: unsigned, and the largest is no mark.
 	so.notsentLowat.Store(int64(max(n, 0)))
-	so.queue.Notify(eventSent)
+	so.tell()
 	return nil
 }

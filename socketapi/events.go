@@ -15,7 +15,10 @@ import (
 type Events uint32
 
 // The events. Who finds a stream's send buffer full is told of EventOut when half
-// of it is free, as gVisor tells it; [TCPConn.WaitWritable] hears of any room.
+// of it is free, as gVisor tells it, or with TCP_NOTSENT_LOWAT as soon as there is
+// room and less than the mark is unsent; [TCPConn.WaitWritable] hears of any room.
+// What a timer of TCP's sends (TCP_CORK's 200 ms) is noticed with the next segment
+// from the peer.
 const (
 	EventIn    Events = 0x1    // Recv or Accept has something to say: bytes up to the low-water mark, a connection, the end, an error
 	EventOut   Events = 0x4    // Send takes something, and less is unsent than TCP_NOTSENT_LOWAT; Connect is over
@@ -44,13 +47,18 @@ func (ev Events) String() string {
 	return strings.Join(names, "|")
 }
 
-// allEvents are the events of gVisor's that change what Ready says, with one of
-// our own: eventSent tells that unsent or unacknowledged bytes became fewer. No
-// gVisor event has these bits.
+// Events of our own, with bits that no event of gVisor's has. The first three
+// come only from sockets that are watched (watchSent).
 const (
-	eventSent     waiter.EventMask = 1 << 40
-	eventDeadline waiter.EventMask = 1 << 41 // a deadline has passed
-	allEvents                      = waiter.AllEvents | eventSent
+	eventSent     waiter.EventMask = 1 << 40 // unsent or unacknowledged bytes became fewer
+	eventRoom     waiter.EventMask = 1 << 41 // who found no room below TCP_NOTSENT_LOWAT finds some now
+	eventAcked    waiter.EventMask = 1 << 42 // who found unacknowledged bytes finds none now
+	eventDeadline waiter.EventMask = 1 << 43 // a deadline has passed
+
+	// readyEvents change what Ready says; progressEvents are all that may end a
+	// wait for a buffer.
+	readyEvents    = waiter.AllEvents | eventRoom | eventAcked
+	progressEvents = readyEvents | eventSent
 )
 
 // Ready is what the socket is ready for now, like poll(2) without waiting. A
@@ -122,13 +130,13 @@ func (so *Socket) readyStream(ep *tcp.Endpoint) Events {
 func (so *Socket) readyOpen(ep *tcp.Endpoint) Events {
 	var ev Events
 	r := ep.Readiness(waiter.ReadableEvents | waiter.WritableEvents)
-	st := engine.Read(ep)
+	st, room := so.lookForRoom(ep, true)
 	if st.Rcv.Closed {
 		ev |= EventIn | EventRdHup
 	} else if r&waiter.ReadableEvents != 0 && so.reached(&st, so.lowat(maxInt)) {
 		ev |= EventIn
 	}
-	if r&waiter.WritableEvents != 0 && (!sndOpen(&st) || so.roomBelowMark() != 0) {
+	if room > 0 || room < 0 && r&waiter.WritableEvents != 0 {
 		ev |= EventOut
 	}
 	if st.Rcv.Closed && !sndOpen(&st) {
@@ -154,20 +162,4 @@ func (so *Socket) reached(st *engine.State, mark int) bool {
 	}
 	full := so.ep.SocketOptions().GetReceiveBufferSize()-int64(r.Memory) < int64(tcp.SegOverheadSize)
 	return r.Queued > 0 && (r.Closed || r.Wnd < max(r.AdvMSS, 1) || full)
-}
-
-// roomBelowMark is how many more bytes TCP_NOTSENT_LOWAT lets in, -1 without a
-// mark. Whoever is told 0 hears eventSent when there is room again: that is
-// arranged before the look.
-func (so *Socket) roomBelowMark() int {
-	mark := int(so.notsentLowat.Load())
-	if mark == 0 {
-		return -1
-	}
-	so.watchSent()
-	st := so.look()
-	if !sndOpen(&st) {
-		return -1 // let gVisor say what is wrong
-	}
-	return max(0, mark-st.Snd.Unsent)
 }

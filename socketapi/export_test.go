@@ -57,3 +57,9 @@ func Remembered(so *Socket) int {
 	defer so.mu.Unlock()
 	return len(so.settings)
 }
+
+// Timeouts are the retransmission timeouts of c.
+func Timeouts(c *TCPConn) uint64 { return c.so.look().Timeouts }
+
+// RACK reports whether c detects losses by time now.
+func RACK(c *TCPConn) bool { return c.so.look().RACK }

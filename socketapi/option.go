@@ -41,7 +41,7 @@ const (
 	TCP_KEEPIDLE      // seconds until the first keepalive probe
 	TCP_KEEPINTVL     // seconds between probes
 	TCP_KEEPCNT       // probes without answer that end the connection
-	TCP_USER_TIMEOUT  // milliseconds that sent data may stay unacknowledged (RFC 5482); 0 for the stack's own limit
+	TCP_USER_TIMEOUT  // milliseconds that sent data may stay unacknowledged (RFC 5482), a SYN not among it; 0 for the stack's own limit
 	TCP_LINGER2       // seconds that an orphan stays in FIN-WAIT-2; negative for no limit
 	TCP_DEFER_ACCEPT  // seconds that Accept waits for the first data
 	TCP_QUICKACK      // 1: this stack never delays an ACK
@@ -103,7 +103,7 @@ func (so *Socket) SetOption(o Option, v int) error {
 		return err
 	}
 	if so.watched.Load()&watchSent != 0 {
-		so.queue.Notify(eventSent) // without Nagle or TCP_CORK more may have been sent
+		so.tell() // without Nagle or TCP_CORK more may have been sent
 	}
 	if spec.inherited && so.kind == stream {
 		so.remember(setting{option: o, value: v})

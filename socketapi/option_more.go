@@ -57,7 +57,9 @@ func (so *Socket) SetCongestionControl(name string) error {
 	}
 	set := func(so *Socket) error {
 		cc := tcpip.CongestionControlOption(name)
-		return so.errno(so.ep.SetSockOpt(&cc))
+		err := so.errno(so.ep.SetSockOpt(&cc))
+		so.snd.remeasure.Store(true) // the new one wants engine.MendRecovery
+		return err
 	}
 	if err := set(so); err != nil {
 		return err

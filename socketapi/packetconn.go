@@ -99,13 +99,17 @@ func (c *datagrams) sendMsg(to netip.AddrPort, call string, try func() (int, err
 	if !c.valid() {
 		return 0, errNil
 	}
+	// Package net says these two before it looks at the socket.
+	if to.IsValid() && c.remote.IsValid() {
+		return 0, c.writeErr(to, net.ErrWriteToConnected)
+	}
+	if a := to.Addr(); a.Is6() && !a.Is4In6() && !c.so.v6 {
+		return 0, c.writeErr(to, &net.AddrError{Err: "non-IPv4 address", Addr: a.String()})
+	}
 	if err := c.so.use(); err != nil {
 		return 0, c.writeErr(to, err)
 	}
 	defer c.so.done()
-	if to.IsValid() && c.remote.IsValid() {
-		return 0, c.writeErr(to, net.ErrWriteToConnected)
-	}
 	c.wr.mu.Lock()
 	defer c.wr.mu.Unlock()
 	err = c.attempt(&c.wr, call, func() (err error) {

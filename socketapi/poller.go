@@ -64,6 +64,8 @@ type registration struct {
 	listed atomic.Bool   // in woken or in the list of the Poller
 	next   *registration // there
 
+	deaf atomic.Uint64 // events of ours that it does not want, as waiter.EventMask
+
 	// Guarded by p.mu.
 	want Events
 	mode Mode
@@ -79,7 +81,24 @@ func NewPoller() *Poller {
 
 // NotifyEvent implements waiter.EventListener. It takes no lock and allocates
 // nothing.
-func (r *registration) NotifyEvent(waiter.EventMask) { r.list() }
+func (r *registration) NotifyEvent(mask waiter.EventMask) {
+	if mask&^waiter.EventMask(r.deaf.Load()) != 0 {
+		r.list()
+	}
+}
+
+// asks sets what r is asked for. The caller holds p.mu, or has r alone.
+func (r *registration) asks(want Events, mode Mode, data any) {
+	r.want, r.mode, r.data, r.off = want, mode, data, false
+	deaf := eventRoom | eventAcked
+	if want&EventOut != 0 {
+		deaf &^= eventRoom
+	}
+	if want&EventAcked != 0 {
+		deaf &^= eventAcked
+	}
+	r.deaf.Store(uint64(deaf))
+}
 
 // list puts r where Wait looks.
 func (r *registration) list() {
@@ -138,9 +157,10 @@ func (p *Poller) Add(x Pollable, want Events, mode Mode, data any) error {
 	if p.members[so] != nil {
 		return syscall.EEXIST
 	}
-	r := &registration{p: p, so: so, want: want, mode: mode, data: data}
+	r := &registration{p: p, so: so}
+	r.asks(want, mode, data)
 	p.members[so] = r
-	r.entry.Init(r, allEvents)
+	r.entry.Init(r, readyEvents)
 	so.queue.EventRegister(&r.entry)
 	r.list()
 	return nil
@@ -159,7 +179,7 @@ func (p *Poller) Modify(x Pollable, want Events, mode Mode, data any) error {
 	if r == nil {
 		return syscall.ENOENT
 	}
-	r.want, r.mode, r.data, r.off = want, mode, data, false
+	r.asks(want, mode, data)
 	r.list()
 	return nil
 }

@@ -3,6 +3,7 @@ package socketapi_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -55,7 +56,7 @@ func write(t *testing.T, w *socketapi.TCPConn, n int) {
 	}
 }
 
-func read(t *testing.T, r *socketapi.TCPConn, n int) {
+func read(t *testing.T, r io.Reader, n int) {
 	t.Helper()
 	if got, err := r.Read(make([]byte, n)); got != n || err != nil {
 		t.Fatalf("read %d of %d: %v", got, n, err)

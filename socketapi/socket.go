@@ -43,6 +43,7 @@ type Socket struct {
 	flags        atomic.Uint32 // of type flag
 	watched      atomic.Uint32 // watchSent and so on
 	account      atomic.Pointer[engine.Account]
+	awaited      awaited
 	autotuneMax  atomic.Int64 // largest receive buffer that autotuning may choose; 0 leaves it to gVisor, below 0 is off
 	sendTuneMax  atomic.Int64 // and send buffer
 	maxSeg       atomic.Int32 // TCP_MAXSEG; 0 is no bound
@@ -204,8 +205,9 @@ func (so *Socket) done() {
 // for the socket is woken. A second Close returns net.ErrClosed.
 func (so *Socket) Close() error { return so.close(nil) }
 
-// Abort drops both buffers, resets a connection and closes the socket. After
-// Close it returns net.ErrClosed.
+// Abort drops both buffers, resets a connection and closes the socket. A
+// handshake is given up in silence: what comes for it later is answered with a
+// reset. After Close it returns net.ErrClosed.
 func (so *Socket) Abort() error { return so.close(tcpip.Endpoint.Abort) }
 
 // close wakes everyone who waits, lets them leave, closes ep and returns when

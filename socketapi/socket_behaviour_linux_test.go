@@ -1,6 +1,7 @@
 package socketapi_test
 
 import (
+	"net"
 	"net/netip"
 	"slices"
 	"testing"
@@ -99,7 +100,7 @@ func received(so sock, n int, flags socketapi.MsgFlags) string {
 // TestSocketBehaviour runs the table.
 func TestSocketBehaviour(t *testing.T) {
 	kernelA, kernelB := kernelPair(t)
-	for _, r := range slices.Concat(connectRows, pollRows, stateRows, messageRows, datagramSocketRows, controlRows, optionValueRows, inheritRows) {
+	for _, r := range slices.Concat(connectRows, pollRows, stateRows, messageRows, datagramSocketRows, controlRows, backlogRows, sizeRows, optionValueRows, inheritRows) {
 		t.Run(r.name, func(t *testing.T) {
 			want := &sockProbe{&probe{TB: t, a: kernelA, b: kernelB}, func(host byte, network string) sock {
 				return newKernel(t, map[byte]kernelNode{'a': kernelA, 'b': kernelB}[host].NS, network)
@@ -173,6 +174,38 @@ var connectRows = []sockRow{
 		e, err := c.Option(socketapi.SO_ERROR)
 		p.see("SO_ERROR %d %v", e, err)
 		p.see("recv: %s", received(c, 1, 0))
+	}},
+	{
+		name:    "connect and nobody answers",
+		differs: "Linux gives up its SYNs after TCP_USER_TIMEOUT; gVisor looks at that once the connection is open alone: Dialer.Timeout and a context are for before",
+		run: func(p *sockProbe) {
+			if n, ours := p.a.(ourNode); ours { // as in configure
+				p.must(n.NICs()[0].AddNeighbour(silent.Addr(), net.HardwareAddr{2, 0, 0, 0, 0, 0x66}))
+			}
+			c := p.on('a', "tcp4")
+			p.see("%v", c.SetOption(socketapi.TCP_USER_TIMEOUT, 100))
+			p.see("%v", c.Connect(silent))
+			p.see("it gives up: %v", within3s(c, socketapi.EventErr))
+			e, err := c.Option(socketapi.SO_ERROR)
+			p.see("SO_ERROR %d %v", e, err)
+			p.see("recv: %s", received(c, 1, 0))
+		},
+	},
+	{name: "connect to who is not there", run: func(p *sockProbe) {
+		c := p.on('a', "tcp4")
+		p.see("%v", c.Connect(netip.MustParseAddrPort("192.0.2.99:9")))
+		p.ready(c, socketapi.EventErr)
+		e, err := c.Option(socketapi.SO_ERROR)
+		p.see("SO_ERROR %d %v", e, err)
+	}},
+	{name: "connect from where it cannot", run: func(p *sockProbe) {
+		_, name := p.listener()
+		first, second := p.on('a', "tcp4"), p.on('a', "tcp4")
+		for _, c := range []sock{first, second} {
+			p.must(c.SetOption(socketapi.SO_REUSEPORT, 1))
+			p.must(c.Bind(at(a4, 1270)))
+			p.see("%v", c.Connect(name))
+		}
 	}},
 	{
 		name:    "connect again after a refusal",

@@ -136,8 +136,9 @@ func (so *Socket) Connect(remote netip.AddrPort) error {
 	if ep := so.tcp(); ep != nil && ep.EndpointState() == tcp.StateListen {
 		return syscall.EISCONN
 	}
-	if so.kind == stream && so.isBroadcast(fa) {
-		return syscall.ENETUNREACH // gVisor would send SYNs to all
+	if so.kind == stream && (remote.Addr().Unmap().IsMulticast() || so.isBroadcast(fa)) {
+		// RFC 9293, MUST-46: gVisor would send SYNs to all.
+		return syscall.ENETUNREACH
 	}
 	if so.kind != stream && fa.NIC == 0 && needsNoRoute(remote.Addr()) {
 		fa.NIC = so.ifOfGroups(fa)

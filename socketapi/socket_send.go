@@ -9,6 +9,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/waiter"
 
+	"tapstack/socketapi/internal/engine"
 	"tapstack/stack"
 )
 
@@ -21,7 +22,8 @@ type sender struct {
 	mss   int          // of the stream when it began
 	piece int          // how much of a stream is handed to gVisor at a time; 0 until the first send
 
-	// remeasure: mss is another now. It may be set without mu.
+	// remeasure: mss is another now, or the congestion control. It may be set
+	// without mu.
 	remeasure atomic.Bool
 
 	// more: TCP_CORK is on because of MsgMore, and not because the application
@@ -156,7 +158,7 @@ func (so *Socket) sendNothing() error {
 func (so *Socket) tellSent(before int) {
 	if before > 0 {
 		if so.look().Snd.Unsent < before {
-			so.queue.Notify(eventSent)
+			so.tell()
 		}
 	}
 }
@@ -192,14 +194,23 @@ func (so *Socket) give(src tcpip.Payloader) (int64, tcpip.Error) {
 func (so *Socket) pieceLimit() (int, error) {
 	if so.snd.piece == 0 || so.snd.remeasure.Load() {
 		so.snd.remeasure.Store(false)
-		so.boundSegments() // the first send is the first call after the handshake
+		// The first send is the first call after the handshake.
+		so.boundSegments()
+		engine.MendRecovery(so.tcp())
 		mss := so.look().Snd.MSS
 		if mss == 0 {
 			return 1, nil // not connected: let gVisor say so
 		}
 		so.snd.mss, so.snd.piece = mss, pieceSize(mss)
 	}
-	switch room := so.roomBelowMark(); {
+	if so.notsentLowat.Load() == 0 {
+		return so.snd.piece, nil
+	}
+	_, room := so.lookForRoom(so.tcp(), false)
+	if room == 0 && so.growSend() {
+		_, room = so.lookForRoom(so.tcp(), false)
+	}
+	switch {
 	case room == 0:
 		return 0, syscall.EAGAIN
 	case room > 0:
@@ -291,7 +302,7 @@ func (so *Socket) sendOne(p []byte, rest [][]byte, to netip.AddrPort, with extra
 	case nil:
 		return size, nil
 	case *tcpip.ErrInvalidEndpointState:
-		if so.kind == datagram && ended(so.stack) == nil {
+		if so.kind == datagram && !to.IsValid() && ended(so.stack) == nil {
 			// A connected socket keeps its route though its NIC was set down
 			// (stack.Route.WritePacket). The socket itself is open.
 			return 0, syscall.ENETUNREACH

@@ -179,7 +179,9 @@ func (c *UDPConn) Write(p []byte) (int, error) {
 }
 
 // WriteTo sends p as one datagram to addr, usually a *net.UDPAddr.
-// net.ErrWriteToConnected on a connected socket; else as Write.
+// Errors: net.ErrWriteToConnected on a connected socket, *net.AddrError for an
+// address that cannot be read and for an IPv6 one on a socket of IPv4 alone;
+// ENETUNREACH for an IPv4 one on a socket of IPv6 alone; else as Write.
 func (c *UDPConn) WriteTo(p []byte, addr net.Addr) (int, error) {
 	if c == nil {
 		return 0, errNil

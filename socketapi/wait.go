@@ -28,7 +28,7 @@ func (w *waiting) register() {
 	clock := w.so.stack.Clock()
 	w.rd.init(clock, w.so.queue)
 	w.wr.init(clock, w.so.queue)
-	w.entry.Init((*wakener)(w), allEvents)
+	w.entry.Init((*wakener)(w), readyEvents)
 	w.so.queue.EventRegister(&w.entry)
 }
 
@@ -42,7 +42,7 @@ func (w *wakener) NotifyEvent(mask waiter.EventMask) {
 	if mask&(waiter.ReadableEvents|waiter.EventErr|waiter.EventHUp|waiter.EventRdHUp) != 0 {
 		w.rd.notify()
 	}
-	if mask&(waiter.WritableEvents|waiter.EventErr|waiter.EventHUp|eventSent) != 0 {
+	if mask&(waiter.WritableEvents|waiter.EventErr|waiter.EventHUp|eventRoom) != 0 {
 		w.wr.notify()
 	}
 }
@@ -113,7 +113,7 @@ func (w *waiting) until(ctx context.Context, sd *side, done func() (bool, error)
 		return err
 	}
 	defer so.done()
-	entry, wake := waiter.NewChannelEntry(allEvents | eventDeadline)
+	entry, wake := waiter.NewChannelEntry(progressEvents | eventDeadline)
 	for registered := false; ; {
 		if err := w.check(sd); err != nil {
 			return err

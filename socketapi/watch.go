@@ -65,7 +65,7 @@ func (so *Socket) handled() {
 		engine.OpenRemainderLocked(so.tcp())
 	}
 	if what&watchSent != 0 {
-		so.queue.Notify(eventSent)
+		so.queue.Notify(so.progress())
 	}
 }
 

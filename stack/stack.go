@@ -31,7 +31,8 @@ type Stack struct {
 	noSACK  bool  // the configuration has it off for good
 	err     error // why done was closed
 
-	fixedSend, fixedReceive atomic.Bool // TCPConfig.NoSendAutotune, NoAutotune
+	fixedSend, fixedReceive     atomic.Bool  // TCPConfig.NoSendAutotune, NoAutotune
+	largestSend, largestReceive atomic.Int64 // TCPConfig.SendBuffer.Max, ReceiveBuffer.Max
 
 	quiesce sync.Mutex // held by Quiesce, and while gVisor's stack is closed
 

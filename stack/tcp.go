@@ -54,7 +54,15 @@ func (s *Stack) setTCP(c TCPConfig) error {
 	}
 	s.fixedSend.Store(c.NoSendAutotune)
 	s.fixedReceive.Store(c.NoAutotune)
+	s.largestSend.Store(int64(c.SendBuffer.Max))
+	s.largestReceive.Store(int64(c.ReceiveBuffer.Max))
 	return errors.Join(errs...)
+}
+
+// LargestBuffers are the upper limits of TCPConfig.SendBuffer and ReceiveBuffer,
+// in payload bytes. It takes no lock and allocates nothing, unlike TCP.
+func (s *Stack) LargestBuffers() (send, receive int) {
+	return int(s.largestSend.Load()), int(s.largestReceive.Load())
 }
 
 // Autotunes reports whether the buffers of new TCP sockets grow: see

@@ -96,7 +96,7 @@ func TestCommands(t *testing.T) {
 	p.wants(t, 0, "ping -c 1 -6 fd00:77::1", "1 received")
 	p.wants(t, 1, "ping -c 1 -W 0.1 192.168.77.99", "100% packet loss")
 	p.wants(t, 2, "ping -4 fd00:77::1", "family")
-	p.wants(t, 1, "ping example.org", "not in [hosts]")
+	p.wants(t, 1, "ping example.org", "[dns] has no servers to ask")
 
 	p.wants(t, 0, "nstat", "TcpPassiveOpens", "NicRxFrames.tap0")
 	if out := p.wants(t, 0, "nstat TcpRetransSegs"); out != "" {
@@ -159,7 +159,7 @@ func TestNC(t *testing.T) {
 	p.wants(t, 1, "nc 192.168.77.1 "+port, "connection refused")
 	p.wants(t, 1, "nc -z 192.168.77.1 "+port)
 	p.wants(t, 2, "nc 192.168.77.1", "want an address and a port")
-	p.wants(t, 1, "nc host 80", "not in [hosts]")
+	p.wants(t, 1, "nc host 80", "[dns] has no servers to ask")
 	if status, _, stderr := p.ask(t, strings.NewReader("x"), "nc", "-w", "0.2", "192.168.77.2", "9"); status != 0 {
 		t.Errorf("discard: %d %s", status, stderr) // it closes when we have
 	}

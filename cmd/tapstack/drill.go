@@ -44,6 +44,11 @@ func drillCommand() *cobra.Command {
 folders. No privileges, no network: time and wire are the script's. "go doc
 tapstack/drill" teaches the language.
 
+With --real-time the stack runs on the machine's clock, over an in-memory pipe;
+with --tap as well, over a live TAP for each script, with the script at a packet
+socket on the other side. Both need a machine with time to spare: see
+--tolerance.
+
 Modes, separated by commas: strict (the default), psh (the PSH flag does not
 count), optorder (TCP options in any order), extra-ack (segments that say
 nothing but ACK are passed over), early (packets may come before their time),
@@ -51,7 +56,8 @@ strict-end (no packet may be left at the end).
 
 Exit status: 0 if every script passed, 1 if not, 2 for a mistake in the command.`,
 		Example: `  tapstack drill testdata/drill
-  tapstack drill --profile freebsd --mode psh,extra-ack --pcap out scripts/`,
+  tapstack drill --profile freebsd --mode psh,extra-ack --pcap out scripts/
+  sudo tapstack drill --real-time --tap testdata/drill`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return runDrill(c.OutOrStdout(), c.ErrOrStderr(), &f, args)

@@ -45,7 +45,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	root.AddCommand(
 		runCommand(), checkCommand(), reloadCommand(), stopCommand(), setCommand(), eventsCommand(), servicesCommand(),
-		ssCommand(), ipCommand(), pingCommand(), ncCommand(), nstatCommand(), captureCommand(),
+		ssCommand(), ipCommand(), pingCommand(), ncCommand(), nstatCommand(), captureCommand(), topCommand(),
 		demoCommand(), doctorCommand(), drillCommand(), versionCommand(),
 	)
 	root.SetArgs(args)

@@ -270,13 +270,13 @@ func TestProxyPrograms(t *testing.T) {
 	if out := w.wants(t, 0, "services --json"); json.Unmarshal([]byte(out), &list) != nil || len(list) != 10 {
 		t.Errorf("services --json: %d\n%s", len(list), out)
 	}
-	w.wants(t, 0, "ping -c 1 dns.example", "PING dns.example", "from 192.168.77.1")
+	w.wants(t, 0, "ping -c 1 dns.example", "PING dns.example (192.168.77.1) 56(84)", "from 192.168.77.1")
 	w.wants(t, 1, "ping -c 1 nobody.example", "no such host")
 	w.wants(t, 0, "nc -z target 9000", "9000 open")
 	if status, out, stderr := w.ask(t, strings.NewReader("by name"), "nc", "dns.example", "9000"); status != 0 || out != "by name" {
 		t.Errorf("nc: %d %q %s", status, out, stderr)
 	}
-	w.wants(t, 0, "check -c "+w.file, "good: 1 NIC, 3 services, 5 forwards and proxies")
+	w.wants(t, 0, "check -c "+w.file, "good: 1 NICs, 3 services, 5 forwards and proxies")
 }
 
 // TestReloadWhileTransferring: a forward comes, changes and goes, by signal and
@@ -405,7 +405,7 @@ func TestFiles(t *testing.T) {
 		"/out": "!", "/abs": "!", "/up/secret": "!", "/up/": "!", "/fifo": "!", "/nosuch": "!",
 		"/../secret": "!", "/%2e%2e/secret": "!", "/sub/..%2f..%2fsecret": "!", "/..%00/secret": "!",
 	} {
-		req, err := http.NewRequestWithContext(within(t), "GET", "http://192.168.77.2"+path, nil)
+		req, err := http.NewRequestWithContext(within(t), http.MethodGet, "http://192.168.77.2"+path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -29,16 +29,24 @@ func (e *Error) Error() string {
 // widest is the part of a source line that Detail shows, in bytes.
 const widest = 100
 
-// Detail returns the message and below it the source line with a caret under
-// the place, as compilers do:
+// Detail returns the message and below it the Excerpt, as compilers do:
 //
 //	close.pkt:7:12: expected a sequence number, found word "ack"
 //	    +0 > F. 1:1 ack 1
 //	                ^
 func (e *Error) Detail() string {
+	if x := e.Excerpt(); x != "" {
+		return e.Error() + "\n" + x
+	}
+	return e.Error()
+}
+
+// Excerpt returns the source line, and below it a caret under the place: two
+// lines, indented by four spaces, or nothing where there is no such line.
+func (e *Error) Excerpt() string {
 	line, col := e.line, min(int(e.Col)-1, len(e.line))
 	if col < 0 {
-		return e.Error()
+		return ""
 	}
 	from := 0
 	if col > widest*3/4 {
@@ -61,5 +69,5 @@ func (e *Error) Detail() string {
 		}
 		return r
 	}, shown)
-	return fmt.Sprintf("%s\n    %s\n    %s^", e.Error(), shown, indent.String())
+	return fmt.Sprintf("    %s\n    %s^", shown, indent.String())
 }

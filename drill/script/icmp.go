@@ -1,6 +1,8 @@
 package script
 
 import (
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -50,6 +52,13 @@ var icmp6 = icmpNames{
 		"time_exceeded":     {"exceeded_hop_limit": 0, "exceeded_frag_time": 1},
 		"parameter_problem": {"header_field": 0, "unknown_next_header": 1, "unknown_option": 2},
 	},
+}
+
+// icmpCodes lists the names of a type's codes in both versions, for messages.
+func icmpCodes(typ string) string {
+	names := append(slices.Collect(maps.Keys(icmp4.codes[typ])), slices.Collect(maps.Keys(icmp6.codes[typ]))...)
+	slices.Sort(names)
+	return strings.Join(append(slices.Compact(names), "code_N"), ", ")
 }
 
 // isICMPType reports whether either version has a type of that name.

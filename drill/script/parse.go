@@ -52,6 +52,8 @@ type parser struct {
 	prev  int   // where the one before ended
 	depth int   // of recursion
 	open  int   // brackets, inside which the end of a line means nothing
+
+	wasTCP bool // the event before is a segment, which may go on
 }
 
 func (p *parser) run() (s *Script, err *Error) {

@@ -1,6 +1,7 @@
 package script
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -26,6 +27,10 @@ func (p *parser) event() *Event {
 			p.fail(untilAt, "only a system call can take until a second time")
 		}
 		c.Blocks, c.Until = true, until
+	}
+	p.wasTCP = false
+	if pk, ok := e.Action.(*Packet); ok {
+		_, p.wasTCP = pk.Body.(*TCP)
 	}
 	return e
 }
@@ -167,6 +172,9 @@ func (p *parser) action(t *Time) Action {
 	case p.isWord("expect") && !p.nextIs('('):
 		a = p.expectNothing()
 	case p.tok.kind == tokWord:
+		if !p.nextIs('(') {
+			p.noCall(t)
+		}
 		a = p.call()
 	case t.Kind == TimeNone:
 		p.noEvent()
@@ -177,6 +185,22 @@ func (p *parser) action(t *Time) Action {
 		p.fail(a.At(), "expected a time before this, such as 0.1, +0.1 or *")
 	}
 	return a
+}
+
+// noCall fails at a word that begins no system call, by what it may be instead.
+func (p *parser) noCall(t *Time) {
+	word := p.tok.text
+	switch {
+	case t.Kind != TimeNone && strings.Trim(word, flagLetters) == "":
+		p.expected(`"<" or ">" and a packet, or a system call`)
+	case t.Kind != TimeNone:
+	case p.tok.newLine && slices.Contains(declarations, word):
+		p.fail(p.here(), "a line with %s comes before the events", word)
+	case !p.tok.newLine && p.wasTCP:
+		p.expected("ack, win, urg, <TCP options>, a payload or the next event's time")
+	case !p.tok.newLine && p.prev > 0:
+		p.expected("the next event's time")
+	}
 }
 
 // noEvent fails at what cannot begin an event.

@@ -266,7 +266,7 @@ func (p *parser) formula() Expr {
 		switch n.(type) {
 		case *Number, *Name, *Unary, *Binary, *Apply, *Select:
 		default:
-			p.fail(n.At(), "expected numbers, names and operators only")
+			p.fail(n.At(), "expected a number, or numbers with names and operators")
 		}
 		return true
 	})

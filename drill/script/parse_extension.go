@@ -6,6 +6,9 @@ import (
 	"time"
 )
 
+// declarations are the words that begin one.
+var declarations = []string{"param", "host", "link", "conn"}
+
 // declaration = param | host | link | conn . It reports whether there was one.
 func (p *parser) declaration(s *Script) bool {
 	at := p.here()
@@ -148,7 +151,7 @@ func (p *parser) expectNothing() *ExpectNothing {
 	e := &ExpectNothing{Pos: p.here()}
 	p.advance()
 	p.want("nothing", "(an expected packet is written with >)")
-	p.want("for")
+	p.want("for", "and a time, as in expect nothing for 1s")
 	e.For = p.duration("a time such as 1s")
 	return e
 }

@@ -6,9 +6,9 @@ import "math"
 // [ string ] [ quote ] .
 func (p *parser) icmp(at Pos, q *Quote) *ICMP {
 	m := &ICMP{Pos: at, Quote: q}
-	m.Type = p.icmpWord("a type of ICMP message", isICMPType)
+	m.Type = p.icmpWord("a type of ICMP message (unreachable, packet_too_big, time_exceeded, echo_request, ..., type_N)", isICMPType)
 	if p.tok.kind == tokWord && !p.tok.newLine && !p.isWord("mtu") && !p.isWord("id") && !p.isWord("seq") {
-		m.Code = p.icmpWord("a code of this ICMP type", func(s string) bool { return isICMPCode(m.Type, s) })
+		m.Code = p.icmpWord("a code of this ICMP type ("+icmpCodes(m.Type)+")", func(s string) bool { return isICMPCode(m.Type, s) })
 	}
 	for {
 		at, word := p.here(), p.tok.text

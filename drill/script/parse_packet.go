@@ -77,6 +77,9 @@ func (p *parser) portsFrom(pk *Packet, at Pos, src Value) {
 	if src.Lo > math.MaxUint16 || src.Hi > math.MaxUint16 {
 		p.fail(at, "a port is at most 65535")
 	}
+	if p.is(":") {
+		p.fail(at, "expected %s before the sequence numbers", tcpFlagWords)
+	}
 	p.want(">", "between the ports")
 	pk.Ports = &Ports{Pos: at, Src: src, Dst: p.value(math.MaxUint16, "a port")}
 }

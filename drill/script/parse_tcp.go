@@ -45,9 +45,11 @@ func (p *parser) seqEnd() (end, length Value) {
 	return end, length
 }
 
+const tcpFlagWords = "TCP flags (F S R P . U E W A, or - for none)"
+
 // flags = "-" | letter { letter } . A digit is the three bits of accurate ECN.
 func (p *parser) flags() TCPFlags {
-	const what = "TCP flags (F S R P . U E W A, or - for none), udp, icmp, arp, ndp or frame"
+	const what = tcpFlagWords + ", udp, icmp, arp, ndp or frame"
 	at, tok := p.here(), p.tok
 	text := p.span(func(c byte) bool { return isWord(c) || c == '.' || c == '-' })
 	bad := func() {

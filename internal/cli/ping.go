@@ -56,14 +56,23 @@ func (o *Ping) Run(ctx context.Context, c *client.Client, w io.Writer) error {
 	if err == nil && (o.V4 && !a.Is4() || o.V6 && !a.Is6()) {
 		return usagef("ping: %v is not of the family that was asked for", a)
 	}
-	if o.JSON == nil {
-		fmt.Fprintf(w, "PING %s %d(%d) bytes of data.\n", o.To, o.Size, o.Size+8+map[bool]int{true: 40, false: 20}[a.Is6() || o.V6])
+	// Of a name it is known with the first reply whether there is anybody.
+	begun := o.JSON != nil
+	begin := func(from string) {
+		if !begun {
+			begun = true
+			o.printHead(w, from)
+		}
+	}
+	if err == nil {
+		begin(a.String())
 	}
 	s := &PingSummary{To: o.To}
 	start := time.Now()
 	err = c.Ping(ctx, q,
 		func(r *api.PingReply) error {
 			s.add(r)
+			begin(r.From)
 			if o.JSON != nil {
 				return o.JSON(r)
 			}
@@ -86,6 +95,18 @@ func (o *Ping) Run(ctx context.Context, c *client.Client, w io.Writer) error {
 		err = nil
 	}
 	return err
+}
+
+// printHead says who is pinged: from is the address, "" if it is not known.
+func (o *Ping) printHead(w io.Writer, from string) {
+	to, header := o.To, 20
+	if a, err := netip.ParseAddr(from); err == nil && a.Is6() || o.V6 {
+		header = 40
+	}
+	if from != "" && from != to {
+		to += " (" + from + ")"
+	}
+	fmt.Fprintf(w, "PING %s %d(%d) bytes of data.\n", to, o.Size, o.Size+8+header)
 }
 
 func printReply(w io.Writer, r *api.PingReply) {

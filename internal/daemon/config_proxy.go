@@ -333,12 +333,5 @@ func (c *Config) Summary() string {
 			services++
 		}
 	}
-	return fmt.Sprintf("%s, %s, %s and proxies", count(len(c.NICs), "NIC"), count(services, "service"), count(len(c.proxies()), "forward"))
-}
-
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
+	return fmt.Sprintf("%d NICs, %d services, %d forwards and proxies", len(c.NICs), services, len(c.proxies()))
 }

@@ -242,6 +242,8 @@ func TestHTTPHostile(t *testing.T) {
 		{"a FIN", "", true, CauseGone},
 		{"SOCKS", "\x05\x01\x00\r\n\r\n", false, CauseGarbage},
 		{"no HTTP", "hello\r\n\r\n", false, CauseGarbage},
+		{"64 KiB of user name", "CONNECT x:1 HTTP/1.1\r\nProxy-Authorization: Basic " + strings.Repeat("dXNl", 16<<10) + "\r\n\r\n", false, CauseGarbage},
+		{"zero bytes", strings.Repeat("\x00", 64<<10), false, CauseGarbage},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := stacks(t)

@@ -221,6 +221,39 @@ func echoes(t testing.TB, c net.Conn, text string) {
 	}
 }
 
+// connectSOCKS5 has a SOCKS 5 service connect c.
+func connectSOCKS5(t testing.TB, c net.Conn, target string) {
+	t.Helper()
+	if err := ask(c, "socks5", target); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// connectHTTP has a HTTP service make a tunnel of c.
+func connectHTTP(t testing.TB, c net.Conn, target string) {
+	t.Helper()
+	if err := ask(c, "http", target); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ask has a proxy of a kind connect c to target; a forward needs no asking. It
+// reads as much as the answer that lets it in has.
+func ask(c net.Conn, kind, target string) error {
+	request, answer := "", 0
+	switch kind {
+	case "socks5":
+		request, answer = string(appendAddr([]byte{5, 1, 0, 5, 1, 0}, netip.MustParseAddrPort(target))), 2+10
+	case "http":
+		request, answer = "CONNECT "+target+" HTTP/1.1\r\nHost: x\r\n\r\n", len(established200)
+	}
+	_, err := io.WriteString(c, request)
+	if err == nil {
+		_, err = io.ReadFull(c, make([]byte, answer))
+	}
+	return err
+}
+
 // wantReset reads until an error, which has to be a RST.
 func wantReset(t testing.TB, c net.Conn) {
 	t.Helper()

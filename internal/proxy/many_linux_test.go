@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/netip"
 	"os"
 	"os/exec"
 	"runtime/debug"
@@ -105,22 +104,6 @@ func manyClient(arg string) error {
 		_ = c.Close()
 	}
 	return nil
-}
-
-// ask has a proxy connect to target.
-func ask(c net.Conn, kind, target string) error {
-	request, answer := "", 0
-	switch kind {
-	case "socks5":
-		request, answer = string(appendAddr([]byte{5, 1, 0, 5, 1, 0}, netip.MustParseAddrPort(target))), 2+10
-	case "http":
-		request, answer = "CONNECT "+target+" HTTP/1.1\r\nHost: x\r\n\r\n", len(established200)
-	}
-	_, err := io.WriteString(c, request)
-	if err == nil {
-		_, err = io.ReadFull(c, make([]byte, answer))
-	}
-	return err
 }
 
 // role starts this program as one end, in the namespace, and returns what it

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -295,38 +294,6 @@ func TestNcat(t *testing.T) {
 	out := p.succeed(t, strings.NewReader("hello"), "ncat", "--proxy", s.Addr().String(), "--proxy-type", "socks5", "--proxy-auth", "ann:secret", host, port)
 	if out != "hello" {
 		t.Errorf("%q", out)
-	}
-}
-
-// TestSSH is ssh with a ProxyCommand, and sshd in the stack's network.
-func TestSSH(t *testing.T) {
-	p := newPrivate(t)
-	if os.Geteuid() != 0 {
-		t.Skip("sshd wants to be root")
-	}
-	program(t, "ncat")
-	sshd := program(t, "sshd")
-	dir := t.TempDir()
-	for _, key := range []string{"host", "user"} {
-		p.succeed(t, nil, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(dir, key))
-	}
-	public, err := os.ReadFile(filepath.Join(dir, "user.pub"))
-	err = errors.Join(err, os.WriteFile(filepath.Join(dir, "keys"), public, 0o600), os.MkdirAll("/run/sshd", 0o755))
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := p.freePort(t)
-	p.daemon(t, "Server listening", sshd, "-D", "-e", "-f", "/dev/null", "-p", port, "-h", filepath.Join(dir, "host"),
-		"-o", "ListenAddress=10.1.0.1", "-o", "PidFile=none", "-o", "StrictModes=no", "-o", "UsePAM=no", "-o", "PermitRootLogin=yes",
-		"-o", "AuthorizedKeysFile="+filepath.Join(dir, "keys"))
-	for kind, s := range map[string]*Service{"socks5": socks5(t, p.in(), nil), "http": httpProxy(t, p.in(), nil)} {
-		out := p.succeed(t, nil, "ssh", "-F", "/dev/null", "-i", filepath.Join(dir, "user"), "-p", port,
-			"-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
-			"-o", "ProxyCommand=ncat --proxy "+s.Addr().String()+" --proxy-type "+kind+" %h %p",
-			"root@10.1.0.1", "echo through $SSH_CONNECTION")
-		if !strings.HasPrefix(out, "through 10.1.0.2 ") {
-			t.Errorf("%s: %q", kind, out)
-		}
 	}
 }
 

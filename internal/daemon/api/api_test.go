@@ -46,12 +46,30 @@ func TestSocketJSON(t *testing.T) {
 	}
 }
 
+// TestParseQuickly: what the daemon writes is read by hand and not by
+// encoding/json, whatever there is of a socket.
+func TestParseQuickly(t *testing.T) {
+	for _, s := range []Socket{
+		{Protocol: "udp", Local: "*:7", Receive: &ReceiveBuffer{Size: 1, Queued: 2, Free: 3, Window: 4, Dropped: 5}},
+		{Protocol: "tcp", State: "ESTABLISHED", Local: "[::1]:7", Remote: "192.0.2.1:2", RecvQ: 7, SendQ: 8,
+			Send: &SendBuffer{1, 2, 3, 4, 5}, Receive: &ReceiveBuffer{Size: 1}, Info: Fields{{"tcpi_rtt", -1}, {"tcpi_rto", 1 << 62}},
+			Holdup: &Holdup{Verdict: "the peer: its window (97% of 1s)", Seconds: 1.5, PeerWindow: 0.97, Congestion: 0.00001}},
+	} {
+		c, got := cursor{rest: string(s.AppendJSON(nil)), ok: true}, Socket{}
+		if c.socket(&got); !c.ok || c.rest != "" || !reflect.DeepEqual(got, s) {
+			t.Errorf("%+v reads back as %+v, rest %q", s, got, c.rest)
+		}
+	}
+}
+
 // FuzzParse: read by hand a socket is what encoding/json reads.
 func FuzzParse(f *testing.F) {
 	for _, s := range sockets {
 		f.Add(s.AppendJSON(nil))
 	}
 	f.Add([]byte(`{"protocol":"tcp","local":"x","recvQ":-0,"sendQ":01}`))
+	f.Add([]byte(`{"protocol":"tcp","local":"x","recvQ":0,"sendQ":1,"info":{"a":1,"b":-2},"holdup":{"verdict":"x","seconds":1.50,"application":-0.5,"sendBuffer":0,"congestion":0,"peerWindow":0.,"device":00.1,"other":0}}`))
+	f.Add([]byte(`{"protocol":"udp","local":"x","recvQ":0,"sendQ":1,"receive":{"size":1,"queued":0,"free":1,"window":0,"dropped":18446744073709551615}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var got, want Socket
 		err, wantErr := got.ParseJSON(b), json.Unmarshal(b, &want)

@@ -29,8 +29,7 @@ type SocketWatchQuery struct {
 	Filter   string        `json:"filter"`  // in ss(8)'s language
 	Sort     string        `json:"sort"`    // one of Sorts; the first if empty
 	Reverse  bool          `json:"reverse"` // the other way round
-	Skip     int           `json:"skip"`    // leave out so many
-	Limit    int           `json:"limit"`   // and show so many; MaxWatched if zero
+	Limit    int           `json:"limit"`   // show so many; MaxWatched if zero
 	Info     bool          `json:"info"`    // tcp_info
 }
 

@@ -35,7 +35,7 @@ func serveSockets(s *Server, w http.ResponseWriter, r *http.Request) error {
 	})
 	if err != nil {
 		if begun {
-			return nil //nolint:nilerr // a client that has gone is no failure
+			return nil // a client that has gone is no failure
 		}
 		return err
 	}

@@ -15,8 +15,8 @@ import (
 	"tapstack/stack"
 )
 
-// WatchSockets calls each with a look at the sockets every interval, at once
-// with the first, until ctx is done or each fails. What it costs is one glance
+// WatchSockets calls each with a look at the sockets every interval, with the
+// first at once and with the second soon, until ctx is done or each fails. What it costs is one glance
 // at every socket each time, and for those that are shown the rest.
 func (n *Node) WatchSockets(ctx context.Context, q *api.SocketWatchQuery, each func(*api.SocketWatch) error) error {
 	w, err := n.watch(q)
@@ -29,8 +29,8 @@ func (n *Node) WatchSockets(ctx context.Context, q *api.SocketWatchQuery, each f
 	step := min(250*time.Millisecond, q.Interval)
 	tick := time.NewTicker(step)
 	defer tick.Stop()
-	next := time.Now()
-	var counted uint64 // by the links, when the sockets were last counted
+	next, every := time.Now(), step // the second look soon: it is the first with rates
+	var counted uint64              // by the links, when the sockets were last counted
 	for {
 		nics := n.s.Stats().NICs
 		now := time.Now()
@@ -41,7 +41,8 @@ func (n *Node) WatchSockets(ctx context.Context, q *api.SocketWatchQuery, each f
 			}
 			counted = total
 			// Who is slow to read is asked less often, not more often later.
-			next = next.Add(q.Interval * (1 + max(0, now.Sub(next))/q.Interval))
+			next = next.Add(every * (1 + max(0, now.Sub(next))/every))
+			every = q.Interval
 		case total-counted > much:
 			w.census.Count()
 			counted = total
@@ -130,7 +131,6 @@ func (w *watch) look(now time.Time, nics []stack.NICStats) *api.SocketWatch {
 	}
 	out.Matched = len(found)
 	w.sort(found)
-	found = found[min(w.q.Skip, len(found)):]
 	for i := range found[:min(w.q.Limit, len(found))] {
 		out.Sockets = append(out.Sockets, w.show(&found[i]))
 	}
@@ -154,7 +154,7 @@ func (w *watch) sort(found []candidate) {
 
 func (w *watch) show(c *candidate) api.WatchedSocket {
 	out := api.WatchedSocket{}
-	known := false
+	var known bool
 	if c.tcp != nil {
 		out.Socket, known = tcpSocket(c.tcp, detail{true, w.q.Info, true}), c.tcp.Traffic.Known
 	} else {
@@ -192,15 +192,27 @@ func (w *watch) traffic(now time.Time, nics []stack.NICStats) []api.LinkTraffic 
 
 // comparisons are api.Sorts.
 var comparisons = map[string]func(a, b *candidate) int{
-	"rate":   func(a, b *candidate) int { return cmp.Compare(b.in+b.out, a.in+a.out) },
-	"in":     func(a, b *candidate) int { return cmp.Compare(b.in, a.in) },
-	"out":    func(a, b *candidate) int { return cmp.Compare(b.out, a.out) },
-	"recvq":  func(a, b *candidate) int { return cmp.Compare(b.received(), a.received()) },
-	"sendq":  func(a, b *candidate) int { return cmp.Compare(b.glance().SendQueued, a.glance().SendQueued) },
-	"unsent": func(a, b *candidate) int { return cmp.Compare(b.glance().Unsent, a.glance().Unsent) },
+	"rate":   byNumber(func(c *candidate) float64 { return c.in + c.out }),
+	"in":     byNumber(func(c *candidate) float64 { return c.in }),
+	"out":    byNumber(func(c *candidate) float64 { return c.out }),
+	"recvq":  byNumber(func(c *candidate) float64 { return float64(c.received()) }),
+	"sendq":  byNumber(func(c *candidate) float64 { return float64(c.glance().SendQueued) }),
+	"unsent": byNumber(func(c *candidate) float64 { return float64(c.glance().Unsent) }),
 	"local":  func(a, b *candidate) int { return compareEnds(a, b, true) },
 	"remote": func(a, b *candidate) int { return compareEnds(a, b, false) },
 	"state":  func(a, b *candidate) int { return cmp.Compare(a.glance().State, b.glance().State) },
+}
+
+// byNumber puts the largest first, and behind all others listeners, which have
+// neither rates nor queues.
+func byNumber(of func(*candidate) float64) func(a, b *candidate) int {
+	listens := func(c *candidate) float64 {
+		if c.glance().State == socketapi.Listening {
+			return -1
+		}
+		return of(c)
+	}
+	return func(a, b *candidate) int { return cmp.Compare(listens(b), listens(a)) }
 }
 
 // glance is c's, or for UDP one that says nothing.

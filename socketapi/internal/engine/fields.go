@@ -36,6 +36,7 @@ var (
 	ownerField     = fieldOf[tcpip.PacketOwner](endpointType, "owner")
 	advMSSField    = fieldOf[uint16](endpointType, "amss")
 	hardErrorField = fieldOf[tcpip.Error](endpointType, "hardError")
+	recoveryField  = fieldOf[tcpip.TCPRecovery](endpointType, "tcpRecovery")
 	gsoField       = fieldOf[stack.GSO](endpointType, "gso")
 
 	senderField    = fieldOf[tcp.TCPSenderState](senderType, "TCPSenderState")

@@ -13,3 +13,11 @@ import "gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 func lock(ep *tcp.Endpoint) { ep.StopWork() }
 
 func unlock(ep *tcp.Endpoint) { ep.ResumeWork() }
+
+// Lock takes ep's lock for [ReadLocked] and whatever must happen together with
+// it. Like a function given to [Watch] its holder calls nothing of ep, does not
+// block, and is quick.
+func Lock(ep *tcp.Endpoint) { lock(ep) }
+
+// Unlock releases what Lock took.
+func Unlock(ep *tcp.Endpoint) { unlock(ep) }

@@ -29,6 +29,7 @@ type State struct {
 
 	SACK       bool // e.SACKPermitted: both ends offered it
 	Timestamps bool // e.SendTSOk: both ends offered them
+	RACK       bool // e.tcpRecovery: losses are detected by time; not during a recovery from a timeout
 
 	Snd Send
 	Rcv Receive
@@ -140,6 +141,7 @@ func (st *State) read(ep *tcp.Endpoint) {
 	}
 	st.Synchronized = true
 	st.SACK, st.Timestamps = ep.SACKPermitted, ep.SendTSOk
+	st.RACK = st.SACK && *recoveryField.in(p)&tcpip.TCPRACKLossDetection != 0
 	st.Snd.read(p, snd)
 	st.Rcv.read(ep, rcv)
 }
