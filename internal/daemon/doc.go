@@ -4,7 +4,9 @@
 //
 //	Load, Parse, Flags.Config -> Config -> Daemon.Run
 //	Run: life.Take (one daemon for each control socket) -> tap.Open, stack.AddNIC
-//	     -> StartServices -> control socket, metrics -> Drop -> Ready -> serve
+//	     -> StartServices -> socketapi.Listen
+//	     -> proxies.start -> proxy.ForwardTCP, SOCKS5, ...
+//	     -> control socket, metrics -> Drop -> Ready -> serve
 //
 // [Services] are the servers inside the stack. Forwards and proxies, which lead
 // from the host's network into the stack's or back, are those of package proxy;
@@ -21,8 +23,8 @@
 //
 // Goroutines: one per listening socket, one or two per connection, which belong
 // to a [Services] or to a forward or proxy, whose Shutdown waits for them; one
-// for each forward that is retired; those of the control socket and the metrics;
-// one for the watchdog. [Run] returns when none is left. To see what it does,
-// give Run a logger at debug level; to see what the sandbox refuses, run the
-// program with --seccomp=log and read the audit log.
+// more for each forward that is retired; those of the control socket and the
+// metrics; one for the watchdog. [Run] returns when none is left. To see what it
+// does, give Run a logger at debug level; to see what the sandbox refuses, run
+// the program with --seccomp=log and read the audit log.
 package daemon
