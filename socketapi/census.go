@@ -19,7 +19,7 @@ import (
 type Census struct {
 	s     *stack.Stack
 	round uint64
-	last  time.Duration // of TCP or UDP, on the stack's clock
+	last  time.Duration // the look before, on the stack's clock
 
 	tcp map[*tcp.Endpoint]*tally
 	udp map[tcpip.Endpoint]*tally
@@ -55,10 +55,13 @@ func NewCensus(s *stack.Stack) *Census {
 }
 
 // Count counts what has passed each connection, and shows nothing.
-func (c *Census) Count() { c.count() }
+func (c *Census) Count() {
+	streams, _ := registered(c.s)
+	c.count(streams)
+}
 
-func (c *Census) count() []*Glance {
-	list := GlanceTCP(c.s)
+func (c *Census) count(streams []*tcp.Endpoint) []*Glance {
+	list := glances(c.s, streams)
 	for _, g := range list {
 		t := c.tcp[g.ep]
 		if t == nil {
@@ -84,11 +87,12 @@ func (c *Census) Look() ([]*Glance, []UDPSocketInfo) {
 	elapsed := now - c.last
 	c.last = now
 
-	list := c.count()
+	streams, others := registered(c.s)
+	list := c.count(streams)
 	for _, g := range list {
 		g.Traffic = c.tcp[g.ep].take(c.round, elapsed)
 	}
-	datagrams := UDPSockets(c.s)
+	datagrams := udpSockets(c.s, others)
 	for i := range datagrams {
 		u := &datagrams[i]
 		t := c.udp[u.ep]

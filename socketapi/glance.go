@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 
 	"tapstack/socketapi/internal/engine"
@@ -32,18 +33,32 @@ type Glance struct {
 // GlanceTCP lists the stack's TCP sockets as [TCPSockets] does, at a third of
 // its price. The elements share their memory.
 func GlanceTCP(s *stack.Stack) []*Glance {
-	registered := s.Netstack().RegisteredEndpoints()
-	all := make([]Glance, 0, len(registered))
-	seen := make(map[*tcp.Endpoint]struct{})
-	for _, te := range registered {
-		ep, ok := te.(*tcp.Endpoint)
-		if !ok {
-			continue
+	streams, _ := registered(s)
+	return glances(s, streams)
+}
+
+// registered are the stack's endpoints, TCP's and others. One of both families
+// is there for each.
+func registered(s *stack.Stack) (streams []*tcp.Endpoint, others []tcpip.Endpoint) {
+	all := s.Netstack().RegisteredEndpoints()
+	streams = make([]*tcp.Endpoint, 0, len(all))
+	for _, te := range all {
+		if ep, ok := te.(*tcp.Endpoint); ok {
+			streams = append(streams, ep)
+		} else if ep, ok := te.(tcpip.Endpoint); ok {
+			others = append(others, ep)
 		}
+	}
+	return streams, others
+}
+
+func glances(s *stack.Stack, eps []*tcp.Endpoint) []*Glance {
+	all := make([]Glance, 0, len(eps))
+	seen := make(map[*tcp.Endpoint]struct{})
+	for _, ep := range eps {
 		g := glance(s, ep)
 		if g.Remote.Port() == 0 {
-			// Of both families it is registered for each; a connection is of
-			// one.
+			// A connection is of one family.
 			if _, again := seen[ep]; again {
 				continue
 			}

@@ -60,11 +60,15 @@ type UDPSocketInfo struct {
 
 // UDPSockets lists the stack's UDP sockets, whoever made them, by addresses.
 func UDPSockets(s *stack.Stack) []UDPSocketInfo {
+	_, others := registered(s)
+	return udpSockets(s, others)
+}
+
+func udpSockets(s *stack.Stack, eps []tcpip.Endpoint) []UDPSocketInfo {
 	var out []UDPSocketInfo
-	seen := make(map[tcpip.Endpoint]struct{}) // one of both families is registered for each
-	for _, ep := range s.Netstack().RegisteredEndpoints() {
-		ep, ok := ep.(tcpip.Endpoint)
-		if _, again := seen[ep]; again || !ok || engine.Transport(ep) != udp {
+	seen := make(map[tcpip.Endpoint]struct{})
+	for _, ep := range eps {
+		if _, again := seen[ep]; again || engine.Transport(ep) != udp {
 			continue
 		}
 		seen[ep] = struct{}{}

@@ -2,7 +2,9 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"net"
+	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -98,6 +100,29 @@ func BenchmarkSS(b *testing.B) {
 				}
 				cancel()
 			}
+		})
+	}
+}
+
+// BenchmarkWatchSockets is one look of tapstack top, server and client, at a
+// thousand and at ten thousand connections.
+func BenchmarkWatchSockets(b *testing.B) {
+	for _, n := range []int{1000, 10_000} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			c := newControlled(b, plain)
+			c.many(b, n)
+			looks, before := 0, cpuTime(b)
+			enough := errors.New("enough")
+			err := c.api.WatchSockets(b.Context(), &api.SocketWatchQuery{Interval: 50 * time.Millisecond, Limit: 50}, func(w *api.SocketWatch) error {
+				if looks++; looks == b.N || w.Matched < n {
+					return enough
+				}
+				return nil
+			})
+			if !errors.Is(err, enough) || looks < b.N {
+				b.Fatalf("%d looks, %v", looks, err)
+			}
+			b.ReportMetric((cpuTime(b)-before).Seconds()*1000/float64(looks), "cpu-ms/look")
 		})
 	}
 }
