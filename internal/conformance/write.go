@@ -50,9 +50,10 @@ func Write(o Outcomes, rs *Reasons, musts []*Requirement, t *Times) []byte {
 
 Written by "make conformance"; not by hand. Packet scripts, ours (testdata/drill)
 and those of three public suites, run in virtual time against the sockets of
-package socketapi. The suites are FreeBSD's TCP tests (the profile freebsd), a
-student's for FreeBSD 11 (shivansh, likewise) and gVisor's. A script passes,
-fails, or asks for something unsupported; nothing is skipped.
+package socketapi. The suites are FreeBSD's TCP tests (the profile freebsd), an
+older one for FreeBSD 11 (shivansh, likewise) and gVisor's. A script passes,
+fails, or asks for something unsupported; nothing is skipped. A failure is that
+of the first line which is not as written: what comes after it was not judged.
 
 Modes take one liberty each: psh (that flag does not count), optorder (options
 in any order), extra-ack (pure ACKs are passed over), early (before its time).
