@@ -69,6 +69,10 @@ contract: go ## run the contract of net.Conn 100 times, and move 100 MB by QUIC,
 	@race=$$(.ci/race.sh); cd testdata/compat; \
 	TAPSTACK_REQUIRE_TAP=1 go test $$race -run='^(TestConn|TestQUIC)$$' -timeout=60m $(TESTFLAGS) . -conn=100 -quic=100000000
 
+.PHONY: repeat
+repeat: go ## run racy scenarios 1,000 times on 1, 2 and 8 processors: one capture, byte for byte
+	go test -run='^(TestDeterminism|TestApplications)$$' -timeout=30m -v $(TESTFLAGS) ./drill -repeat=1000
+
 .PHONY: fuzz
 fuzz: go ## run each fuzz target for FUZZTIME (20s)
 	@grep -rEo --include='*_test.go' --exclude-dir=bin '^func Fuzz\w+' . | \

@@ -139,7 +139,11 @@ func (so *Socket) Connect(remote netip.AddrPort) error {
 	if so.kind == stream && so.isBroadcast(fa) {
 		return syscall.ENETUNREACH // gVisor would send SYNs to all
 	}
-	return so.errno(so.ep.Connect(fa))
+	err = so.errno(so.ep.Connect(fa))
+	if err == nil {
+		so.startKeepAlive()
+	}
+	return err
 }
 
 // isBroadcast reports whether fa is the broadcast address of a network that we
