@@ -38,7 +38,8 @@ PORTABLE := ./tap/... ./stack/... ./socketapi/... ./netem/... ./drill/... ./inte
 
 # The programs that tests run, and the packages where those have other names.
 TOOLS := tcpdump tshark curl nginx wrk openssl redis-benchmark:redis-tools ssh:openssh-client \
-         socat ncat iperf3 redis-server sshd:openssh-server systemd-analyze:systemd
+         socat ncat iperf3 redis-server sshd:openssh-server systemd-analyze:systemd tmux slirp4netns \
+         promtool:prometheus
 
 .PHONY: help
 help: ## list the targets
@@ -83,6 +84,10 @@ conformance: go ## score all packet scripts, ours and those in CONFORMANCE, into
 	@[ -z "$$CONFORMANCE" ] || go test -count=1 -v -run='^TestTimes$$' ./internal/conformance -write
 	go test -count=1 -timeout=60m -run='^TestRepeats$$' ./internal/conformance $(if $(REPEATS),$${CONFORMANCE:+-write} -repeats=$(REPEATS))
 	go test -count=1 -run='^TestResults$$' ./internal/conformance -write
+
+.PHONY: repeat
+repeat: go ## run racy scenarios 1,000 times on 1, 2 and 8 processors: one capture, byte for byte
+	go test -run='^(TestDeterminism|TestApplications)$$' -timeout=30m -v $(TESTFLAGS) ./drill -repeat=1000
 
 .PHONY: fuzz
 fuzz: go ## run each fuzz target for FUZZTIME (20s)

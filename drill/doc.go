@@ -84,7 +84,7 @@
 //	+0 poll([{fd=4, events=POLLIN, revents=POLLIN}], 1, 0) = 1
 //	+0 recvmsg(4, {msg_iov(1)=[{..., 100}], msg_flags=0,
 //	               msg_control=[{cmsg_level=SOL_TCP, cmsg_type=TCP_CM_INQ, cmsg_data=900}]}, 0) = 100
-//	+0 getsockopt(4, SOL_TCP, TCP_INFO, {tcpi_unacked=1}, [...]) = 0
+//	+0 getsockopt(4, SOL_TCP, TCP_INFO, {tcpi_unacked=2}, [...]) = 0
 //	+0 ioctl(4, SIOCOUTQ, [2000]) = 0
 //
 // There are socket, bind, listen, accept, accept4, connect, close, shutdown,

@@ -70,10 +70,16 @@ func (r *Result) String() string {
 	if r.Got != "" {
 		fmt.Fprintf(&b, "\n    got   %s", r.Got)
 	}
-	if m := marks(r.Want, r.Got); m != "" && r.Want != "" {
+	if m := marks(r.Want, r.Got); m != "" && isPacket(r.Want) && isPacket(r.Got) {
 		fmt.Fprintf(&b, "\n          %s", m)
 	}
 	return b.String()
+}
+
+// isPacket reports whether a text is a packet with its time.
+func isPacket(s string) bool {
+	_, after, _ := strings.Cut(s, " ")
+	return strings.HasPrefix(after, "> ") || strings.HasPrefix(after, "< ")
 }
 
 // marks is a line of carets to stand below got, under the words in which it is

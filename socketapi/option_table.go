@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 
 	"tapstack/socketapi/internal/engine"
 )
@@ -246,7 +247,25 @@ func (so *Socket) pendingErrno() int {
 			return int(syscall.EPIPE)
 		}
 	}
-	return errnoOf(so.errno(so.ep.LastError()))
+	errno := errnoOf(so.errno(so.ep.LastError()))
+	if errno == 0 {
+		so.startKeepAlive() // SO_ERROR tells that a Connect is through
+	}
+	return errno
+}
+
+// startKeepAlive starts the timer of keepalive once there is a connection.
+// gVisor starts it with the first segment that comes after the handshake, and
+// when the option is set; so a connection that we have opened, with the option
+// set before, and on which nobody ever says anything, would never be probed.
+func (so *Socket) startKeepAlive() {
+	ep := so.tcp()
+	if ep == nil || !so.ep.SocketOptions().GetKeepAlive() || ep.EndpointState() != tcp.StateEstablished {
+		return
+	}
+	if !so.keepsAlive.Swap(true) {
+		so.ep.SocketOptions().SetKeepAlive(true)
+	}
 }
 
 // mtuDiscover are gVisor's values by Linux's (IP_PMTUDISC_DONT, _WANT, _DO,

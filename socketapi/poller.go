@@ -237,12 +237,25 @@ func (p *Poller) Wait(ctx context.Context, events []Event) (int, error) {
 		if n > 0 || err != nil {
 			return n, err
 		}
+		if clock := p.parker(); clock != nil {
+			clock.Park(func() bool { return len(p.wake) > 0 || ctx.Err() != nil })
+		}
 		select {
 		case <-p.wake:
 		case <-ctx.Done():
 			return 0, waitErr(ctx)
 		}
 	}
+}
+
+// parker is the one of the sockets' stacks, nil without a socket.
+func (p *Poller) parker() parker {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for so := range p.members {
+		return parkerOf(so.stack.Clock())
+	}
+	return nil
 }
 
 // C receives when Poll may find something: the poller in a select. It may

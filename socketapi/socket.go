@@ -53,6 +53,7 @@ type Socket struct {
 	lastErrno        atomic.Uint32 // what ended the connection, once a call has returned it
 	shut             atomic.Uint32 // of a socket without connection: what Shutdown ended, as tcpip.ShutdownFlags
 	everRead         atomic.Bool   // a receive has returned bytes
+	keepsAlive       atomic.Bool   // startKeepAlive was called
 	sndHigh, rcvHigh atomic.Int64  // most ever seen queued
 
 	// settings are what accepted sockets inherit, in the order in which it was

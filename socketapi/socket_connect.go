@@ -143,7 +143,11 @@ func (so *Socket) Connect(remote netip.AddrPort) error {
 	if so.kind != stream && fa.NIC == 0 && needsNoRoute(remote.Addr()) {
 		fa.NIC = so.ifOfGroups(fa)
 	}
-	return so.errno(so.ep.Connect(fa))
+	err = so.errno(so.ep.Connect(fa))
+	if err == nil {
+		so.startKeepAlive()
+	}
+	return err
 }
 
 // isBroadcast reports whether fa is the broadcast address of a network that we

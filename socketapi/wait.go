@@ -130,6 +130,9 @@ func (w *waiting) until(ctx context.Context, sd *side, done func() (bool, error)
 			defer so.queue.EventUnregister(&entry)
 			continue
 		}
+		if sd.parker != nil {
+			sd.parker.Park(func() bool { return len(wake) > 0 || ctx.Err() != nil || ended(so.stack) != nil })
+		}
 		select {
 		case <-wake:
 		case <-ctx.Done():
@@ -164,11 +167,14 @@ type side struct {
 	// too many costs one more look.
 	wake chan struct{}
 
+	parker parker // nil unless the clock is one
+
 	deadline deadline
 }
 
 func (sd *side) init(clock tcpip.Clock, q *waiter.Queue) {
 	sd.wake = make(chan struct{}, 1)
+	sd.parker = parkerOf(clock)
 	sd.deadline.clock = clock
 	sd.deadline.side = sd
 	sd.deadline.queue = q
@@ -185,7 +191,23 @@ func (sd *side) notify() {
 
 // wait returns when something has happened. The caller holds sd.mu and no
 // other lock.
-func (sd *side) wait() { <-sd.wake }
+func (sd *side) wait() {
+	if sd.parker != nil {
+		sd.parker.Park(func() bool { return len(sd.wake) > 0 })
+	}
+	<-sd.wake
+}
+
+// parker is a clock that lets goroutines run one at a time
+// (stack.VirtualClock.Go). Park comes before a wait that ends when ready reports
+// true, and gives the turn to another until then.
+type parker interface{ Park(ready func() bool) }
+
+// parkerOf is nil for every other clock.
+func parkerOf(clock tcpip.Clock) parker {
+	p, _ := clock.(parker)
+	return p
+}
 
 // deadline is a point on the stack's clock after which calls fail. It keeps
 // one timer for all the deadlines a connection is ever given.

@@ -19,18 +19,24 @@ import (
 //		s.Quiesce()
 //	}
 //
+// [VirtualClock.Run] is that loop. Goroutines that use blocking sockets are
+// part of the order if they are started by [VirtualClock.Go]. What joins stacks
+// in virtual time is netem.NewLink.
+//
 // Timers fire in order of their time, and of their being armed where that is
 // the same, on the goroutine that calls [VirtualClock.Step], with Now at each
 // one's time. A timer without duration waits for the next Step like any other:
 // nothing ever fires beside the caller.
 //
 // All methods may be called concurrently, but only one goroutine at a time may
-// let time pass: Step, Advance and AdvanceTo.
+// let time pass: Step, Advance, AdvanceTo, Settle and Run.
 type VirtualClock struct {
 	mu    sync.Mutex // guards what follows; never held while a timer fires
 	now   time.Time
 	queue timerQueue
 	armed uint64 // how often a timer was armed so far
+
+	apps applications
 }
 
 // virtualStart is when a virtual clock begins; the monotonic clock begins a

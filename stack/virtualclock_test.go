@@ -3,6 +3,8 @@ package stack_test
 import (
 	"fmt"
 	"reflect"
+	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -83,5 +85,54 @@ func TestVirtualClockTimer(t *testing.T) {
 	}
 	if m := c.NowMonotonic(); !m.After((stack.NewVirtualClock()).NowMonotonic()) {
 		t.Error("the monotonic clock does not follow")
+	}
+}
+
+// Applications take turns in the order in which they were started, and again
+// after they have waited; nobody runs beside another.
+func TestApplicationsTakeTurns(t *testing.T) {
+	clock := stack.NewVirtualClock()
+	var got []string
+	running := 0
+	for _, name := range []string{"a", "b", "c"} {
+		clock.Go(func() {
+			for i := range 3 {
+				running++
+				if running != 1 {
+					t.Errorf("%s runs beside %d others", name, running-1)
+				}
+				got = append(got, fmt.Sprint(name, i))
+				running--
+				clock.Sleep(time.Second)
+			}
+			if name == "b" {
+				clock.Go(func() { got = append(got, "child") })
+			}
+		})
+	}
+	if len(got) != 0 {
+		t.Errorf("%v ran before Settle", got)
+	}
+	clock.Run(10 * time.Second)
+	want := []string{"a0", "b0", "c0", "a1", "b1", "c1", "a2", "b2", "c2", "child"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%v; want %v", got, want)
+	}
+	if d := clock.Now().Sub(stack.NewVirtualClock().Now()); d != 10*time.Second {
+		t.Errorf("%v have passed; want 10 s", d)
+	}
+	clock.Park(func() bool { return false }) // of no application: returns at once
+}
+
+// An application that ends by runtime.Goexit, as t.FailNow does, gives its turn
+// back too.
+func TestApplicationGoexit(t *testing.T) {
+	clock := stack.NewVirtualClock()
+	clock.Go(func() { runtime.Goexit() })
+	ran := false
+	clock.Go(func() { ran = true })
+	clock.Settle()
+	if !ran {
+		t.Error("the other application did not run")
 	}
 }

@@ -45,7 +45,7 @@
 //
 // # Packets
 //
-//	< [ect0] (ttl 4, tos 0x10) 5000 > 8080 P. 1:6(5) ack 1 win 512 "hello"
+//	< (ect0, ttl 4) 5000 > 8080 P. 1:6(5) ack 1 win 512 "hello"
 //	> SEW 0:0(0) <mss 1460,sackOK,TS val 100 ecr 0,nop,wscale 8>
 //	< . 1:1(0) ack 1 win 512 <nop,nop,sack 2:3 4:5>
 //	< udp (1000)
@@ -78,11 +78,14 @@
 //
 // # Directives
 //
-//	#define SIZE 1000
 //	-DSIZE=1000
-//	#ifdef STANDARD   #ifndef   #else   #endif   #undef
+//	#ifdef STANDARD
+//	#define FLAGS O_RDWR
+//	#else
+//	#undef SIZE
+//	#endif
 //
-// Macros take no arguments and replace whole words, except in strings and
+// (and #ifndef.) Macros take no arguments and replace whole words, except in strings and
 // shell text. [Config] can define some from outside.
 //
 // # Beyond packetdrill
