@@ -94,6 +94,10 @@ func TestCommands(t *testing.T) {
 	p.wants(t, 1, "ping -c 1 -W 0.1 192.168.77.99", "100% packet loss")
 	p.wants(t, 2, "ping -4 fd00:77::1", "family")
 	p.wants(t, 2, "ping example.org", "no address")
+	p.wants(t, 2, "ping -c -1 192.168.77.1", "-c -1")
+	p.wants(t, 2, "ping -s 65508 192.168.77.1", "0 to 65507 bytes")
+	p.wants(t, 1, "nc -l -w 0.05 8001", ":8001: nobody has connected within 50ms")
+	p.wants(t, 1, "nc -w 5 192.168.77.1 1", "nc: 192.168.77.1:1: connect: connection refused\n")
 
 	p.wants(t, 0, "nstat", "TcpPassiveOpens", "NicRxFrames.tap0")
 	if out := p.wants(t, 0, "nstat TcpRetransSegs"); out != "" {
