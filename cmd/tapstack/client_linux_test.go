@@ -167,6 +167,12 @@ func TestNC(t *testing.T) {
 	if status, _, stderr := p.ask(t, strings.NewReader("x"), "nc", "-w", "0.2", "192.168.77.2", "9"); status != 0 {
 		t.Errorf("discard: %d %s", status, stderr) // it closes when we have
 	}
+	if status, stdout, stderr := p.ask(t, strings.NewReader("x"), "nc", "-u", "-w", "0.5", "192.168.77.2", "7"); status != 0 || stdout != "x" || stderr != "" {
+		t.Errorf("UDP echo, and silence: %d %q %s", status, stdout, stderr)
+	}
+	if status, _, stderr := p.ask(t, strings.NewReader("x"), "nc", "-u", "-w", "0.1", "192.168.77.2", "9"); status != 1 || !strings.Contains(stderr, "no byte") {
+		t.Errorf("UDP discard: %d %s", status, stderr)
+	}
 
 	cmd := exec.CommandContext(within(t), program, "nc", "-lv", "--socket", p.socket, "6000")
 	errs, err := cmd.StderrPipe()
