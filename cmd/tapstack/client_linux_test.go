@@ -170,8 +170,14 @@ func TestNC(t *testing.T) {
 	if status, stdout, stderr := p.ask(t, strings.NewReader("x"), "nc", "-u", "-w", "0.5", "192.168.77.2", "7"); status != 0 || stdout != "x" || stderr != "" {
 		t.Errorf("UDP echo, and silence: %d %q %s", status, stdout, stderr)
 	}
-	if status, _, stderr := p.ask(t, strings.NewReader("x"), "nc", "-u", "-w", "0.1", "192.168.77.2", "9"); status != 1 || !strings.Contains(stderr, "no byte") {
-		t.Errorf("UDP discard: %d %s", status, stderr)
+	silent, err := ns.ListenPacket("udp", "192.168.77.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	_, silentPort, _ := net.SplitHostPort(silent.LocalAddr().String())
+	if status, _, stderr := p.ask(t, strings.NewReader("x"), "nc", "-u", "-w", "0.1", "192.168.77.1", silentPort); status != 1 || !strings.Contains(stderr, "no byte") {
+		t.Errorf("UDP to who says nothing: %d %s", status, stderr)
 	}
 
 	cmd := exec.CommandContext(within(t), program, "nc", "-lv", "--socket", p.socket, "6000")
