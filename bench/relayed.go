@@ -139,13 +139,10 @@ func relayMemory(ctx context.Context, p *pair, cfg config, through string) ([]fl
 	if _, err := p.peer.call(ctx, o); err != nil {
 		return nil, err
 	}
-	pid := 0
-	if p.slirp != nil {
-		pid = p.slirp.cmd.Process.Pid
-	} else {
-		pid = p.relay.cmd.Process.Pid
+	if p.relay == nil {
+		return nil, fmt.Errorf("%s is not measured by its memory", slirpName)
 	}
-	rss, err := residentBytesOf(strconv.Itoa(pid))
+	rss, err := residentBytesOf(strconv.Itoa(p.relay.cmd.Process.Pid))
 	if err != nil {
 		return nil, fmt.Errorf("memory of the relay: %w", err)
 	}

@@ -97,6 +97,10 @@ func TestCommands(t *testing.T) {
 	p.wants(t, 1, "ping -c 1 -W 0.1 192.168.77.99", "100% packet loss")
 	p.wants(t, 2, "ping -4 fd00:77::1", "family")
 	p.wants(t, 1, "ping example.org", "[dns] has no servers to ask")
+	p.wants(t, 2, "ping -c -1 192.168.77.1", "-c -1")
+	p.wants(t, 2, "ping -s 65508 192.168.77.1", "0 to 65507 bytes")
+	p.wants(t, 1, "nc -l -w 0.05 8001", ":8001: nobody has connected within 50ms")
+	p.wants(t, 1, "nc -w 5 192.168.77.1 1", "nc: 192.168.77.1:1: connect: connection refused\n")
 
 	p.wants(t, 0, "nstat", "TcpPassiveOpens", "NicRxFrames.tap0")
 	if out := p.wants(t, 0, "nstat TcpRetransSegs"); out != "" {
@@ -162,6 +166,18 @@ func TestNC(t *testing.T) {
 	p.wants(t, 1, "nc host 80", "[dns] has no servers to ask")
 	if status, _, stderr := p.ask(t, strings.NewReader("x"), "nc", "-w", "0.2", "192.168.77.2", "9"); status != 0 {
 		t.Errorf("discard: %d %s", status, stderr) // it closes when we have
+	}
+	if status, stdout, stderr := p.ask(t, strings.NewReader("x"), "nc", "-u", "-w", "0.5", "192.168.77.2", "7"); status != 0 || stdout != "x" || stderr != "" {
+		t.Errorf("UDP echo, and silence: %d %q %s", status, stdout, stderr)
+	}
+	silent, err := ns.ListenPacket("udp", "192.168.77.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	_, silentPort, _ := net.SplitHostPort(silent.LocalAddr().String())
+	if status, _, stderr := p.ask(t, strings.NewReader("x"), "nc", "-u", "-w", "0.1", "192.168.77.1", silentPort); status != 1 || !strings.Contains(stderr, "no byte") {
+		t.Errorf("UDP to who says nothing: %d %s", status, stderr)
 	}
 
 	cmd := exec.CommandContext(within(t), program, "nc", "-lv", "--socket", p.socket, "6000")

@@ -21,7 +21,7 @@ import (
 type NC struct {
 	UDP, Listen bool
 	Scan        bool          // -z: connect and say so
-	Wait        time.Duration // -w: to connect, and without any byte; 0 is for ever
+	Wait        time.Duration // -w: to connect, and without any byte; 0 is for ever. Over UDP it is how a conversation ends
 	Port        int           // -p: to listen on, or to connect from
 	Source      string        // -s: an address of ours
 	Verbose     bool
@@ -150,7 +150,7 @@ var errIdle = errors.New("nc: no byte for as long as -w says")
 // pipe moves bytes both ways.
 func (o *NC) pipe(conn *client.Connection, stdin io.Reader, stdout io.Writer) error {
 	var idle *time.Timer
-	var late atomic.Bool
+	var late, heard atomic.Bool
 	touch := func() {}
 	if o.Wait > 0 {
 		idle = time.AfterFunc(o.Wait, func() { late.Store(true); conn.Close() })
@@ -159,8 +159,11 @@ func (o *NC) pipe(conn *client.Connection, stdin io.Reader, stdout io.Writer) er
 	}
 	sent := make(chan error, 1)
 	go func() { sent <- o.send(conn, stdin, touch) }()
-	err := receive(conn, stdout, touch)
+	err := receive(conn, stdout, func() { heard.Store(true); touch() })
 	if late.Load() {
+		if o.UDP && heard.Load() {
+			return nil // nothing but silence says that they have finished
+		}
 		return errIdle
 	}
 	if err != nil {

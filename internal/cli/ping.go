@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"net/netip"
+	"strconv"
 	"time"
 
 	"tapstack/internal/daemon/api"
@@ -40,6 +41,9 @@ type PingSummary struct {
 	sum, squares float64
 }
 
+// maxPingSize is what an IPv4 packet of 65,535 bytes has room for.
+const maxPingSize = 65_535 - 20 - 8
+
 // Run pings until Count replies or ctx is done, and sums up. Without any reply
 // the error is ErrNegative.
 func (o *Ping) Run(ctx context.Context, c *client.Client, w io.Writer) error {
@@ -53,8 +57,13 @@ func (o *Ping) Run(ctx context.Context, c *client.Client, w io.Writer) error {
 		q.Network = "ip6"
 	}
 	a, err := netip.ParseAddr(o.To)
-	if err == nil && (o.V4 && !a.Is4() || o.V6 && !a.Is6()) {
+	switch {
+	case err == nil && (o.V4 && !a.Is4() || o.V6 && !a.Is6()):
 		return usagef("ping: %v is not of the family that was asked for", a)
+	case o.Count < 0:
+		return usagef("ping: -c %d: want a number of requests", o.Count)
+	case o.Size < 0 || o.Size > maxPingSize:
+		return usagef("ping: -s %d: want 0 to %d bytes", o.Size, maxPingSize)
 	}
 	// Of a name it is known with the first reply whether there is anybody.
 	begun := o.JSON != nil
@@ -120,8 +129,19 @@ func printReply(w io.Writer, r *api.PingReply) {
 	case r.Duplicate:
 		fmt.Fprintf(w, "%d bytes from %s: icmp_seq=%d (DUP!)\n", r.Bytes, r.From, r.Sequence)
 	default:
-		fmt.Fprintf(w, "%d bytes from %s: icmp_seq=%d time=%.3g ms\n", r.Bytes, r.From, r.Sequence, r.Millis)
+		fmt.Fprintf(w, "%d bytes from %s: icmp_seq=%d time=%s ms\n", r.Bytes, r.From, r.Sequence, threeDigits(r.Millis))
 	}
+}
+
+// threeDigits prints milliseconds as iputils does: 0.420, 4.20, 42.0, 420.
+func threeDigits(ms float64) string {
+	decimals := 3
+	for _, limit := range []float64{0.9995, 9.995, 99.95} {
+		if ms >= limit {
+			decimals--
+		}
+	}
+	return strconv.FormatFloat(ms, 'f', decimals, 64)
 }
 
 // add counts what became of a request.

@@ -91,7 +91,14 @@ func (c *conversation) open(ctx context.Context) (err error) {
 	default:
 		c.conn, err = c.meet(ctx)
 	}
-	if err != nil {
+	var op *net.OpError
+	switch {
+	case err == nil:
+	case c.q.Listen && errors.Is(err, context.DeadlineExceeded):
+		return api.Errorf(http.StatusGatewayTimeout, "nobody has connected within %v", c.q.Timeout)
+	case errors.As(err, &op):
+		return op.Err // who asks knows what was dialled
+	default:
 		return err
 	}
 	err = c.tell(api.FrameOpen, api.Opened{Local: c.conn.LocalAddr().String(), Remote: c.conn.RemoteAddr().String()})
