@@ -1,8 +1,6 @@
 package socketapi_test
 
 import (
-	"bytes"
-	"io"
 	"runtime"
 	"testing"
 
@@ -13,7 +11,6 @@ import (
 
 	"tapstack/socketapi"
 	"tapstack/stack"
-	"tapstack/tap"
 )
 
 // bare is a TCP endpoint of gVisor's and nothing of ours: what the layers of
@@ -72,51 +69,6 @@ func (e *bare) connectTo(tb testing.TB, s *stack.Stack, at tcpip.FullAddress) (w
 			return w, newBare(ep, q)
 		}
 		<-e.wake
-	}
-}
-
-// BenchmarkStreamBare is BenchmarkStream without this package.
-func BenchmarkStreamBare(b *testing.B) {
-	da, db := tap.Pipe(&tap.PipeConfig{Offloads: tap.Offloads{Csum: true, TSO4: true, TSO6: true}})
-	sa, sb := host(b, da, nil, a4), host(b, db, nil, b4)
-	l, at := bareListener(b, sb)
-	w, r := l.connectTo(b, sa, at)
-	const size = 64 << 10
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		r.drain(size)
-	}()
-	out := bytes.NewReader(make([]byte, size))
-	b.SetBytes(size)
-	b.ReportAllocs()
-	for b.Loop() {
-		_, _ = out.Seek(0, io.SeekStart)
-		for out.Len() > 0 {
-			// As much as there is room for: gVisor reads it before it looks.
-			if _, err := w.ep.Write(out, tcpip.WriteOptions{Atomic: true}); err != nil {
-				<-w.wake
-			}
-		}
-	}
-	_ = w.ep.Shutdown(tcpip.ShutdownWrite)
-	<-done
-}
-
-// drain reads to the end, size bytes at a time.
-func (e *bare) drain(size int) {
-	to := tcpip.SliceWriter(make([]byte, size))
-	for {
-		p := to
-		res, err := e.ep.Read(&p, tcpip.ReadOptions{})
-		switch err.(type) {
-		case nil:
-			e.ep.ModerateRecvBuf(res.Count)
-		case *tcpip.ErrWouldBlock:
-			<-e.wake
-		default:
-			return
-		}
 	}
 }
 
