@@ -2,6 +2,7 @@ package socketapi
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"strconv"
@@ -172,11 +173,11 @@ func parseLocal(f family, address string) (netip.AddrPort, error) {
 func netAddrPort(addr net.Addr) (netip.AddrPort, error) {
 	switch a := addr.(type) {
 	case *net.UDPAddr:
-		if a != nil {
+		if a != nil && usable(a.IP, a.Port) {
 			return a.AddrPort(), nil
 		}
 	case *net.TCPAddr:
-		if a != nil {
+		if a != nil && usable(a.IP, a.Port) {
 			return a.AddrPort(), nil
 		}
 	case *net.IPAddr:
@@ -193,6 +194,12 @@ func netAddrPort(addr net.Addr) (netip.AddrPort, error) {
 		}
 	}
 	return netip.AddrPort{}, &net.AddrError{Err: "missing or unusable address", Addr: fmt.Sprint(addr)}
+}
+
+// usable reports whether AddrPort says the same as an address of package net,
+// which cuts off a port and forgets an IP of a wrong length.
+func usable(ip net.IP, port int) bool {
+	return (len(ip) == 0 || len(ip) == net.IPv4len || len(ip) == net.IPv6len) && port >= 0 && port <= math.MaxUint16
 }
 
 // needsNoRoute reports whether an address is a group's, or that of all on the

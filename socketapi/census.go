@@ -83,6 +83,9 @@ func (c *Census) count(streams []*tcp.Endpoint) []*Glance {
 // Look lists the TCP sockets, as [GlanceTCP] does, and the UDP sockets, as
 // [UDPSockets] does, with what has passed each since the call before.
 func (c *Census) Look() ([]*Glance, []UDPSocketInfo) {
+	if c.s == nil {
+		return nil, nil
+	}
 	now := c.s.Clock().NowMonotonic().Sub(tcpip.MonotonicTime{})
 	elapsed := now - c.last
 	c.last = now

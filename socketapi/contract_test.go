@@ -22,7 +22,7 @@ func TestNilReceivers(t *testing.T) {
 	for _, v := range []any{
 		(*socketapi.Socket)(nil), (*socketapi.TCPConn)(nil), (*socketapi.TCPListener)(nil), (*socketapi.UDPConn)(nil),
 		(*socketapi.PingConn)(nil), (*socketapi.Poller)(nil), (*socketapi.Dialer)(nil), (*socketapi.ListenConfig)(nil),
-		&socketapi.Socket{}, &socketapi.TCPConn{}, &socketapi.TCPListener{}, &socketapi.UDPConn{}, &socketapi.PingConn{},
+		&socketapi.Socket{}, &socketapi.TCPConn{}, &socketapi.TCPListener{}, &socketapi.UDPConn{}, &socketapi.PingConn{}, &socketapi.Poller{},
 		&socketapi.Dialer{}, &socketapi.ListenConfig{},
 	} {
 		typ := reflect.TypeOf(v)

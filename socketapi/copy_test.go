@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"tapstack/internal/netns/netnstest"
 	"tapstack/socketapi"
@@ -187,6 +188,37 @@ func TestWriteToShort(t *testing.T) {
 		if n, err := r.WriteTo(oneByte{}); !errors.Is(err, io.ErrShortWrite) {
 			t.Errorf("%d segments: %d bytes: %v", segments, n, err)
 		}
+	}
+}
+
+// liar is a writer that says to have written so many bytes.
+type liar int
+
+func (n liar) Write([]byte) (int, error) { return int(n), nil }
+
+// TestWriteToLiar: a writer whose count cannot be true ends the copy, as in
+// io.Copy.
+func TestWriteToLiar(t *testing.T) {
+	a, b := pair(t, nil)
+	for _, n := range []liar{-1, 3000} {
+		w, r := connect(t, a, b, b4.Addr())
+		write(t, w, 5)
+		_ = r.SetReadDeadline(time.Now().Add(10 * time.Second))
+		done, err := r.WriteTo(n)
+		if done != 0 || err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%d of 5 bytes: %d, %v", int(n), done, err)
+		}
+	}
+}
+
+// TestNilStack: whoever lists the sockets of no stack finds none.
+func TestNilStack(t *testing.T) {
+	c := socketapi.NewCensus(nil)
+	c.Count()
+	streams, datagrams := c.Look()
+	n := len(streams) + len(datagrams) + len(socketapi.TCPSockets(nil)) + len(socketapi.GlanceTCP(nil)) + len(socketapi.UDPSockets(nil))
+	if n != 0 {
+		t.Errorf("%d sockets", n)
 	}
 }
 

@@ -42,13 +42,16 @@ type Dialer struct {
 
 	// SendAutotune and ReceiveAutotune say how far the buffers of a TCP connection
 	// may grow by themselves: up to so many payload bytes, AutotuneOff not at
-	// all, 0 what the stack has for all ([Socket.SetSendAutotune]). Sizes set in
-	// Control are fixed.
+	// all, 0 what the stack has for all ([Socket.SetSendAutotune]). A buffer
+	// begins with the stack's BufferRange.Default and is not made smaller by a
+	// limit below that. Sizes set in Control are fixed.
 	SendAutotune, ReceiveAutotune int
 
 	// Resolver turns names into addresses; *net.Resolver is one. nil: only
 	// literal addresses can be dialled. (The machine's own resolver would be
-	// asked over the kernel's network, not this one.)
+	// asked over the kernel's network, not this one. A net.Resolver with
+	// PreferGo, and a Dial that is another Dialer's to a server's address, asks
+	// over this one.)
 	Resolver Resolver
 
 	// Control, if not nil, is called with the socket before it is bound and
@@ -72,7 +75,8 @@ func (d *Dialer) Dial(network, address string) (net.Conn, error) {
 }
 
 // DialContext connects to address over "tcp", "tcp4", "tcp6", "udp", "udp4" or
-// "udp6". The connection outlives ctx. Of a name's addresses those of the
+// "udp6". A port is a number, "http" or "https": there is no services file. The
+// connection outlives ctx. Of a name's addresses those of the
 // family that came first are tried one after the other, and those of the other
 // family beside them when FallbackDelay is over; the first that answers is
 // taken.

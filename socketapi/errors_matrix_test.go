@@ -158,14 +158,16 @@ func TestWaitsEndWithTheirContext(t *testing.T) {
 	cancel()
 	for _, name := range []string{"WaitAcked", "WaitUnsent", "WaitReadable", "WaitWritable"} {
 		nested(t, methods[name].call(cancelled, c), "wait", context.Canceled)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-		err := methods[name].call(ctx, c)
-		cancel()
-		nested(t, err, "wait", context.DeadlineExceeded)
-		nested(t, err, "wait", os.ErrDeadlineExceeded)
-		var ne net.Error
-		if !errors.As(err, &ne) || !ne.Timeout() {
-			t.Errorf("%s: %v is not a timeout", name, err)
+		for _, cause := range []error{nil, errors.New("the caller's own")} {
+			ctx, cancel := context.WithTimeoutCause(t.Context(), time.Millisecond, cause)
+			err := methods[name].call(ctx, c)
+			cancel()
+			nested(t, err, "wait", context.DeadlineExceeded)
+			nested(t, err, "wait", os.ErrDeadlineExceeded)
+			var ne net.Error
+			if !errors.As(err, &ne) || !ne.Timeout() {
+				t.Errorf("%s: %v is not a timeout", name, err)
+			}
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/netip"
@@ -427,6 +428,27 @@ func TestListenersOverlapAsOnLinux(t *testing.T) {
 					t.Errorf("%v: %v, the kernel says %v", sequence, got, want)
 				}
 			}
+		}
+	}
+}
+
+// TestUserTimeoutIsRounded: up to milliseconds, and nothing below zero is none.
+func TestUserTimeoutIsRounded(t *testing.T) {
+	a, b := pair(t, nil)
+	c, _ := connect(t, a, b, b4.Addr())
+	for _, w := range []struct {
+		set  time.Duration
+		want int // milliseconds
+		err  error
+	}{
+		{1, 1, nil}, {time.Millisecond, 1, nil}, {time.Millisecond + 1, 2, nil},
+		{-1, 2, syscall.EINVAL}, {-time.Second, 2, syscall.EINVAL}, {math.MaxInt64, 2, syscall.EINVAL}, {0, 0, nil},
+	} {
+		if err := c.SetUserTimeout(w.set); !errors.Is(err, w.err) {
+			t.Errorf("%v: %v, want %v", w.set, err, w.err)
+		}
+		if got, err := c.Socket().Option(socketapi.TCP_USER_TIMEOUT); got != w.want || err != nil {
+			t.Errorf("%v: reads %d ms, %v", w.set, got, err)
 		}
 	}
 }

@@ -40,6 +40,9 @@ func GlanceTCP(s *stack.Stack) []*Glance {
 // registered are the stack's endpoints, TCP's and others. One of both families
 // is there for each.
 func registered(s *stack.Stack) (streams []*tcp.Endpoint, others []tcpip.Endpoint) {
+	if s == nil {
+		return nil, nil
+	}
 	all := s.Netstack().RegisteredEndpoints()
 	streams = make([]*tcp.Endpoint, 0, len(all))
 	for _, te := range all {

@@ -32,8 +32,9 @@ type ListenConfig struct {
 
 	// SendAutotune and ReceiveAutotune say how far the buffers of accepted connections
 	// may grow by themselves: up to so many payload bytes, AutotuneOff not at
-	// all, 0 what the stack has for all ([Socket.SetSendAutotune]). Sizes set in
-	// Control are fixed.
+	// all, 0 what the stack has for all ([Socket.SetSendAutotune]). A buffer
+	// begins with the stack's BufferRange.Default and is not made smaller by a
+	// limit below that. Sizes set in Control are fixed.
 	SendAutotune, ReceiveAutotune int
 
 	// Backlog bounds the connections that wait for Accept; 0 is 4,096.

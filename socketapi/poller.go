@@ -135,10 +135,10 @@ func socketOf(x Pollable) *Socket {
 // Wait. A socket leaves the poller when it is closed.
 //
 // Errors: EEXIST for a socket that is registered, net.ErrClosed for one that is
-// closed or after Close.
+// closed or after Close, EINVAL for a nil one and for a mode there is not.
 func (p *Poller) Add(x Pollable, want Events, mode Mode, data any) error {
-	if p == nil {
-		return errNil
+	if p == nil || p.members == nil || mode > OneShot {
+		return syscall.EINVAL
 	}
 	so := socketOf(x)
 	// The use keeps it from being closed until it is registered.
@@ -148,9 +148,6 @@ func (p *Poller) Add(x Pollable, want Events, mode Mode, data any) error {
 	defer so.done()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.members == nil || mode > OneShot {
-		return syscall.EINVAL
-	}
 	if p.closed {
 		return net.ErrClosed
 	}
@@ -167,15 +164,16 @@ func (p *Poller) Add(x Pollable, want Events, mode Mode, data any) error {
 }
 
 // Modify changes what a registered socket is asked for and, after OneShot, arms
-// it again. ENOENT for a socket that is not registered.
+// it again. Errors: ENOENT for a socket that is not registered, or was closed;
+// EINVAL for a mode there is not.
 func (p *Poller) Modify(x Pollable, want Events, mode Mode, data any) error {
-	if p == nil {
-		return errNil
+	if p == nil || p.members == nil || mode > OneShot {
+		return syscall.EINVAL
 	}
 	so := socketOf(x)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	r := p.members[so]
+	r := p.member(so)
 	if r == nil {
 		return syscall.ENOENT
 	}
@@ -185,20 +183,31 @@ func (p *Poller) Modify(x Pollable, want Events, mode Mode, data any) error {
 }
 
 // Remove takes a socket out; no Wait that begins afterwards reports it. ENOENT
-// for one that is not registered.
+// for one that is not registered, or was closed.
 func (p *Poller) Remove(x Pollable) error {
-	if p == nil {
+	if p == nil || p.members == nil {
 		return errNil
 	}
 	so := socketOf(x)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	r := p.members[so]
+	r := p.member(so)
 	if r == nil {
 		return syscall.ENOENT
 	}
 	p.remove(r)
 	return nil
+}
+
+// member is the registration of so, nil without one. A socket that was closed
+// has left, whether or not a Poll has noticed. The caller holds p.mu.
+func (p *Poller) member(so *Socket) *registration {
+	r := p.members[so]
+	if r != nil && so.closing.Load() {
+		p.remove(r)
+		return nil
+	}
+	return r
 }
 
 // remove forgets r. The caller holds p.mu.
@@ -208,13 +217,17 @@ func (p *Poller) remove(r *registration) {
 	r.so.queue.EventUnregister(&r.entry)
 }
 
-// Len is the number of registered sockets.
+// Len is the number of registered sockets. It looks at each: one that was closed
+// does not count.
 func (p *Poller) Len() int {
 	if p == nil {
 		return 0
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	for so := range p.members {
+		_ = p.member(so)
+	}
 	return len(p.members)
 }
 
@@ -226,7 +239,7 @@ func (p *Poller) Len() int {
 // events.
 func (p *Poller) Wait(ctx context.Context, events []Event) (int, error) {
 	needContext(ctx)
-	if p == nil {
+	if p == nil || p.members == nil {
 		return 0, errNil
 	}
 	if len(events) == 0 {
@@ -270,7 +283,7 @@ func (p *Poller) C() <-chan struct{} {
 // Poll is Wait without waiting: 0 if no socket is ready. Errors: net.ErrClosed
 // after Close.
 func (p *Poller) Poll(events []Event) (int, error) {
-	if p == nil {
+	if p == nil || p.members == nil {
 		return 0, errNil
 	}
 	p.mu.Lock()
@@ -368,7 +381,7 @@ func (p *Poller) look(r *registration) (Event, bool) {
 // Close takes all sockets out and ends every Wait with net.ErrClosed. The
 // sockets stay open. A second Close returns net.ErrClosed.
 func (p *Poller) Close() error {
-	if p == nil {
+	if p == nil || p.members == nil {
 		return errNil
 	}
 	p.mu.Lock()

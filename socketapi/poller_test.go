@@ -134,6 +134,8 @@ func TestPollerMembers(t *testing.T) {
 	is("Add of nothing", p.Add((*socketapi.TCPConn)(nil), in, level, nil), syscall.EINVAL)
 	write(t, w, 1)
 	arrives(t, r, 1)
+	is("Add in no mode", p.Add(w, in, socketapi.OneShot+1, nil), syscall.EINVAL)
+	is("Modify to no mode", p.Modify(r, in, socketapi.OneShot+1, nil), syscall.EINVAL)
 	is("Modify", p.Modify(r, socketapi.EventRdHup, level, nil), nil)
 	if got := poll(t, p); len(got) != 0 {
 		t.Errorf("asked for RDHUP: %+v", got)
@@ -172,6 +174,37 @@ func TestPollerMembers(t *testing.T) {
 	is("the socket lives", p.Remove(r), syscall.ENOENT)
 	_ = w.Close()
 	is("Add of a closed socket", socketapi.NewPoller().Add(w, in, level, nil), net.ErrClosed)
+}
+
+// TestPollerWithoutTheClosed: a socket that is closed has left the poller when
+// Close returns, also if nobody polls.
+func TestPollerWithoutTheClosed(t *testing.T) {
+	a, b := pair(t, fixed())
+	p := socketapi.NewPoller()
+	defer p.Close()
+	for name, gone := range map[string]func(*socketapi.TCPConn) error{
+		"Len":    func(*socketapi.TCPConn) error { return nil },
+		"Modify": func(c *socketapi.TCPConn) error { return p.Modify(c, socketapi.EventIn, socketapi.OneShot, nil) },
+		"Remove": func(c *socketapi.TCPConn) error { return p.Remove(c) },
+	} {
+		c, other := connect(t, a, b, b4.Addr())
+		for _, x := range []*socketapi.TCPConn{c, other} {
+			if err := p.Add(x, socketapi.EventIn, socketapi.LevelTriggered, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_ = c.Close()
+		if err := gone(c); name != "Len" && !errors.Is(err, syscall.ENOENT) {
+			t.Errorf("%s of a closed socket: %v", name, err)
+		}
+		if n := p.Len(); n != 1 {
+			t.Errorf("%s: %d members", name, n)
+		}
+		_ = other.Close()
+		if n := p.Len(); n != 0 {
+			t.Errorf("%s: %d members", name, n)
+		}
+	}
 }
 
 // TestPollerEnds: a Wait ends by context, by the poller's Close, and not by a

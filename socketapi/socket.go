@@ -21,8 +21,9 @@ import (
 //
 // Errors are bare errnos (syscall.EAGAIN, syscall.EINPROGRESS, ...), io.EOF
 // where recv(2) returns 0, and net.ErrClosed after Close, where a closed
-// descriptor would give EBADF. Once the stack has ended every call returns
-// [stack.Stack.Err], which then is net.ErrClosed too.
+// descriptor would give EBADF. Once the stack has ended every call that connects,
+// accepts, sends or receives returns [stack.Stack.Err], which then is
+// net.ErrClosed too; options can still be read and set, and change nothing.
 //
 // A nil Socket, and one that NewSocket has not made, returns EINVAL. Methods are
 // safe for concurrent use. Two receives at the same time take what

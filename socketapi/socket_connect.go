@@ -172,7 +172,7 @@ func (so *Socket) address(ap netip.AddrPort) (tcpip.FullAddress, error) {
 		switch {
 		case !is4 && !so.v6:
 			return tcpip.FullAddress{}, syscall.EAFNOSUPPORT
-		case is4 && v6only && !a.Unmap().IsUnspecified():
+		case is4 && v6only:
 			return tcpip.FullAddress{}, syscall.ENETUNREACH
 		}
 	}

@@ -1,6 +1,7 @@
 package socketapi
 
 import (
+	"errors"
 	"io"
 	"net"
 	"syscall"
@@ -133,11 +134,7 @@ func writeAll(w io.Writer, slices [][]byte, bufs *net.Buffers) (int64, error) {
 		return bw.WriteBuffers(slices)
 	}
 	if len(slices) == 1 {
-		n, err := w.Write(slices[0])
-		if err == nil && n < len(slices[0]) {
-			err = io.ErrShortWrite
-		}
-		return int64(n), err
+		return writeOne(w, slices[0])
 	}
 	want := int64(total(slices))
 	*bufs = slices
@@ -146,4 +143,21 @@ func writeAll(w io.Writer, slices [][]byte, bufs *net.Buffers) (int64, error) {
 		err = io.ErrShortWrite // package net goes on
 	}
 	return n, err
+}
+
+// errInvalidWrite is what a writer gets that says to have written less than
+// nothing, or more than it was given.
+var errInvalidWrite = errors.New("invalid write result")
+
+// writeOne writes p to w, in one call.
+func writeOne(w io.Writer, p []byte) (int64, error) {
+	n, err := w.Write(p)
+	switch {
+	case n < 0 || n > len(p):
+		return 0, errInvalidWrite
+	case err == nil && n < len(p):
+		return int64(n), io.ErrShortWrite
+	default:
+		return int64(n), err
+	}
 }

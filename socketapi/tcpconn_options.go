@@ -129,9 +129,17 @@ func (c *TCPConn) SetWriteLowWater(n int) error {
 }
 
 // SetUserTimeout ends the connection with ETIMEDOUT when sent data stays
-// unacknowledged for d (RFC 5482), in milliseconds; 0 for the stack's own limit.
+// unacknowledged for d (RFC 5482), rounded up to milliseconds; 0 for the stack's
+// own limit. Errors: EINVAL for a negative one and for one of more than 2^31-1
+// milliseconds; net.ErrClosed.
 func (c *TCPConn) SetUserTimeout(d time.Duration) error {
-	return c.set(setting{option: TCP_USER_TIMEOUT, value: int((d + time.Millisecond - 1) / time.Millisecond)})
+	ms := int(d / time.Millisecond)
+	if d < 0 {
+		ms = -1
+	} else if d%time.Millisecond != 0 {
+		ms++
+	}
+	return c.set(setting{option: TCP_USER_TIMEOUT, value: ms})
 }
 
 // SetTTL sets the hops of what is sent: IPv4's TTL, IPv6's hop limit; -1 is the
@@ -191,7 +199,8 @@ func (c *TCPConn) MaxSegment() (int, error) {
 func (c *TCPConn) SetMaxSegment(n int) error { return c.set(setting{option: TCP_MAXSEG, value: n}) }
 
 // SetSendAutotune says how far the send buffer may grow by itself: see
-// [Socket.SetSendAutotune]. SendBuffer.AutotuneMax reads it back.
+// [Socket.SetSendAutotune]. SendBuffer.AutotuneMax reads it back. Errors: EINVAL
+// after SetWriteBuffer; net.ErrClosed.
 func (c *TCPConn) SetSendAutotune(limit int) error {
 	if !c.valid() {
 		return errNil
@@ -200,7 +209,8 @@ func (c *TCPConn) SetSendAutotune(limit int) error {
 }
 
 // SetReceiveAutotune says how far the receive buffer may grow by itself: see
-// [Socket.SetReceiveAutotune]. ReceiveBuffer.AutotuneMax reads it back.
+// [Socket.SetReceiveAutotune]. ReceiveBuffer.AutotuneMax reads it back. Errors:
+// EINVAL after SetReadBuffer; net.ErrClosed.
 func (c *TCPConn) SetReceiveAutotune(limit int) error {
 	if !c.valid() {
 		return errNil

@@ -18,8 +18,8 @@ var _ net.Listener = (*TCPListener)(nil)
 
 // Listen announces on a local TCP address of s, such as ":80" (all addresses,
 // IPv4 and IPv6), "192.168.77.2:80" or "[fd00:77::2]:0" (a port of the stack's
-// choice). The network is "tcp", "tcp4" or "tcp6". [ListenConfig] has more to
-// choose from.
+// choice). The port is a number, "http" or "https": there is no services file. The
+// network is "tcp", "tcp4" or "tcp6". [ListenConfig] has more to choose from.
 //
 // Errors: EADDRINUSE, EADDRNOTAVAIL; *net.AddrError for an address that cannot
 // be read.

@@ -253,9 +253,14 @@ func (c *UDPConn) WriteMsgUDPAddrPort(p, oob []byte, to netip.AddrPort) (n, oobn
 // WriteMsgUDP is WriteMsgUDPAddrPort with an address of package net. Errors: as
 // WriteMsgUDPAddrPort.
 func (c *UDPConn) WriteMsgUDP(p, oob []byte, addr *net.UDPAddr) (n, oobn int, err error) {
+	if c == nil {
+		return 0, 0, errNil
+	}
 	var to netip.AddrPort
 	if addr != nil {
-		to = addr.AddrPort()
+		if to, err = netAddrPort(addr); err != nil {
+			return 0, 0, c.opErr("write", addr, err)
+		}
 	}
 	return c.WriteMsgUDPAddrPort(p, oob, to)
 }

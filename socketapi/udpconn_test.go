@@ -179,7 +179,27 @@ func TestUDPWriteToInvalidAddress(t *testing.T) {
 	if _, err := u.WriteToUDPAddrPort([]byte("x"), netip.AddrPort{}); !errors.As(err, &missing) {
 		t.Errorf("to no AddrPort: %v", err)
 	}
-	if _, err := u.WriteToUDP([]byte("x"), nil); !errors.As(err, &missing) {
-		t.Errorf("to nil: %v", err)
+	ip := net.IP(b4.Addr().AsSlice())
+	for _, addr := range []*net.UDPAddr{nil, {IP: ip, Port: -1}, {IP: ip, Port: 1<<16 + 9}, {IP: ip[:2], Port: 9}} {
+		missing = nil
+		if _, err := u.WriteToUDP([]byte("x"), addr); !errors.As(err, &missing) {
+			t.Errorf("to %v: %v", addr, err)
+		}
+		if addr == nil {
+			continue
+		}
+		missing = nil
+		if _, err := u.WriteTo([]byte("x"), addr); !errors.As(err, &missing) {
+			t.Errorf("to %v: %v", addr, err)
+		}
+		missing = nil
+		if _, _, err := u.WriteMsgUDP([]byte("x"), nil, addr); !errors.As(err, &missing) {
+			t.Errorf("message to %v: %v", addr, err)
+		}
+		missing = nil
+		d := &socketapi.Dialer{Stack: a, LocalAddr: addr}
+		if _, err := d.Dial("udp", netip.AddrPortFrom(b4.Addr(), 9).String()); !errors.As(err, &missing) {
+			t.Errorf("from %v: %v", addr, err)
+		}
 	}
 }

@@ -145,7 +145,8 @@ func (w *waiting) until(ctx context.Context, sd *side, done func() (bool, error)
 // waitErr is the error of a wait that its context ended: one that is both the
 // context's and os.ErrDeadlineExceeded when time ran out.
 func waitErr(ctx context.Context) error {
-	if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+	// Dials end their contexts with this cause; a caller's may have one of its own.
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
 		return dialTimeout{}
 	}
 	return ctx.Err()
