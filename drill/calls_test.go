@@ -1,6 +1,7 @@
 package drill_test
 
 import (
+	"strings"
 	"testing"
 
 	"tapstack/drill"
@@ -35,5 +36,50 @@ func TestDescriptorIsFreeWhileItLingers(t *testing.T) {
 `
 	if res := drill.RunText("x.pkt", src, nil); res.Outcome != drill.Pass {
 		t.Error(res)
+	}
+}
+
+// Every event that is written for epoll_wait is compared.
+func TestEventsOfEpollWait(t *testing.T) {
+	const two = `
+0    socket(..., SOCK_DGRAM, IPPROTO_UDP) = 3
++0   bind(3, {sa_family=AF_INET, sin_port=htons(1001), sin_addr=INADDR_ANY}, ...) = 0
++0   socket(..., SOCK_DGRAM, IPPROTO_UDP) = 4
++0   bind(4, {sa_family=AF_INET, sin_port=htons(1002), sin_addr=INADDR_ANY}, ...) = 0
++0   epoll_create(1) = 5
++0   epoll_ctl(5, EPOLL_CTL_ADD, 3, {events=EPOLLIN, fd=3}) = 0
++0   epoll_ctl(5, EPOLL_CTL_ADD, 4, {events=EPOLLIN, fd=4}) = 0
++0   < 9 > 1001 udp (1)
++0   < 9 > 1002 udp (1)
+`
+	for _, c := range []struct{ events, reason string }{
+		{"...", ""},
+		{"[{events=EPOLLIN, fd=3}, {events=EPOLLIN, fd=4}]", ""},
+		{"[{events=EPOLLIN, fd=3}, {events=EPOLLIN, fd=3}]", "data is 4, want 3"},
+		{"[{events=EPOLLOUT, fd=3}, {events=EPOLLIN, fd=4}]", "events is 1, want EPOLLOUT"},
+		{"{events=EPOLLIN, fd=3}", "2 events came, and 1 are written"},
+	} {
+		res := drill.RunText("x.pkt", two+"+0 epoll_wait(5, "+c.events+", 8, 0) = 2", nil)
+		if (res.Outcome == drill.Pass) != (c.reason == "") || !strings.Contains(res.Reason, c.reason) {
+			t.Errorf("%s: %v; want %q", c.events, res, c.reason)
+		}
+	}
+}
+
+// What an ICMP error quotes is compared.
+func TestQuote(t *testing.T) {
+	for _, ip := range []string{"ipv4", "ipv6"} {
+		for quote, reason := range map[string]string{
+			"":             "",
+			"[udp (10)]":   "",
+			"[udp (11)]":   "quoted length 10, want 11",
+			"[1:11(10)]":   "a packet of protocol 17 is quoted, want 6",
+			"[udp (9~10)]": "",
+		} {
+			res := drill.RunText("x.pkt", "0 < udp (10)\n+0 > icmp unreachable port_unreachable "+quote, &drill.Config{IP: ip})
+			if (res.Outcome == drill.Pass) != (reason == "") || !strings.Contains(res.Reason, reason) {
+				t.Errorf("%s, %s: %v; want %q", ip, quote, res, reason)
+			}
+		}
 	}
 }
