@@ -50,10 +50,16 @@ func (c *caller) waitAll(i int) bool {
 func (c *caller) receive(n int, flags socketapi.MsgFlags, all bool, outs func(got []byte, from netip.AddrPort) []output) try {
 	buf := make([]byte, n)
 	done := 0
+	f, err := c.file(0)
+	if err != nil {
+		return once(0, err)
+	}
 	return c.onSocket(func(so *socketapi.Socket) result {
+		wait := !f.nonblock && flags&socketapi.MsgDontWait == 0
 		for {
 			m, from, err := so.RecvFrom(buf[done:], flags)
-			if isEOF(err) || err != nil && done > 0 && err != errAgain { //nolint:errorlint // bare by contract
+			// What came already is the answer where nothing more does.
+			if isEOF(err) || err != nil && done > 0 && (err != errAgain || !wait) { //nolint:errorlint // bare by contract
 				m, err = 0, nil
 				all = false
 			}

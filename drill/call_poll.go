@@ -221,15 +221,32 @@ func (c *caller) epollWait() try {
 			return result{err: errAgain}
 		}
 		res := result{n: int64(n)}
-		if _, open := c.Args[1].(*script.Ellipsis); n == 1 && !open {
-			bits, data := c.epollEvent(c.Args[1])
-			f := events[0].Data.(*file)
+		for i, x := range c.expectedEvents(n) {
+			bits, data := c.epollEvent(x)
+			f := events[i].Data.(*file)
 			const mask = socketapi.EventIn | socketapi.EventOut | socketapi.EventErr | socketapi.EventHup | socketapi.EventRdHup
-			res.outs = append(res.outs, output{bits, int64(events[0].Events & mask), "events"})
+			res.outs = append(res.outs, output{bits, int64(events[i].Events & mask), "events"})
 			if data != nil {
 				res.outs = append(res.outs, output{data, e.data[f.so], "data"})
 			}
 		}
 		return res
 	}
+}
+
+// expectedEvents are the events that the script has written for n that came, in
+// the order of the poller: all, or of "..." and of none none.
+func (c *caller) expectedEvents(n int) []script.Expr {
+	x := c.Args[1]
+	if _, open := x.(*script.Ellipsis); open || n == 0 {
+		return nil
+	}
+	list, ok := x.(*script.List)
+	if !ok {
+		list = &script.List{Pos: x.At(), Elems: []script.Expr{x}}
+	}
+	if len(list.Elems) != n {
+		fail(x.At(), "%d events came, and %d are written", n, len(list.Elems))
+	}
+	return list.Elems
 }

@@ -207,16 +207,23 @@ func (c *caller) close() try {
 		return once(0, err)
 	}
 	fd := int(c.int(0))
-	lingering, until := false, time.Time{}
+	begun, until := false, time.Time{}
 	return func() result {
-		if !lingering {
-			until = c.lingers(f)
-			lingering = true
+		if !begun {
+			begun = true
+			if until = c.lingers(f); until.IsZero() {
+				return result{err: c.host.drop(fd)}
+			}
+			// The descriptor is free at once: what waits is the socket.
+			delete(c.host.files, fd)
+			f.refs--
+			c.host.forget(f)
+			c.host.lingering = append(c.host.lingering, f.so)
 		}
 		if c.clock.Now().Before(until) && unfinished(f.so) {
 			return result{err: errAgain}
 		}
-		return result{err: c.host.drop(fd)}
+		return result{err: f.so.Close()}
 	}
 }
 
@@ -256,9 +263,6 @@ func (c *caller) lingers(f *file) (until time.Time) {
 
 // unfinished reports whether our FIN is not acknowledged yet.
 func unfinished(so *socketapi.Socket) bool {
-	if so == nil {
-		return false
-	}
 	info, err := so.Info()
 	return err == nil && (info.State == socketapi.FinWait1 || info.State == socketapi.Closing || info.State == socketapi.LastAck)
 }

@@ -90,16 +90,27 @@ type expectation struct {
 // comes in time.
 func (x *expectation) next() (*packet, *flow) {
 	for {
-		for i, p := range *x.queue {
-			if f, ok := x.candidate(p); ok {
-				*x.queue = append((*x.queue)[:i:i], (*x.queue)[i+1:]...)
-				return p, f
-			}
+		if p, f := x.take(); p != nil {
+			return p, f
 		}
 		if !x.stepOnce(x.limit) {
-			return nil, nil
+			// In real time one may have come in the moment in which time was up.
+			x.settle()
+			return x.take()
 		}
 	}
+}
+
+// take takes the first packet that the expectation is about from those that
+// came.
+func (x *expectation) take() (*packet, *flow) {
+	for i, p := range *x.queue {
+		if f, ok := x.candidate(p); ok {
+			*x.queue = append((*x.queue)[:i:i], (*x.queue)[i+1:]...)
+			return p, f
+		}
+	}
+	return nil, nil
 }
 
 // candidate reports whether a packet is to be compared: it is of the right

@@ -29,9 +29,10 @@ type host struct {
 	local, remote netip.Addr
 	mapped        bool // IPv4 through AF_INET6 sockets
 
-	files   map[int]*file
-	blocked []*blocked
-	last    *file // the socket that assertions are about
+	files     map[int]*file
+	lingering []*socketapi.Socket // without a descriptor, and perhaps not closed yet
+	blocked   []*blocked
+	last      *file // the socket that assertions are about
 
 	sent     []*packet // by the stack, and not yet expected
 	reached  []*packet // the same of what came over a link
@@ -171,13 +172,17 @@ func (r *run) startCapture(h *host, w tap.Device) tap.Device {
 		name = fmt.Sprintf("%s%d", name, n+1)
 	}
 	out, err := r.cfg.Capture(name)
-	r.check(err)
+	if err != nil {
+		_ = w.Close()
+		r.check(err)
+	}
 	dev := capture.Wrap(w)
 	c, err := dev.Start(out, &capture.Config{Now: r.clock.Now})
 	if err != nil {
 		_ = out.Close()
+		_ = w.Close()
+		r.check(err)
 	}
-	r.check(err)
 	h.captures = append(h.captures, running{c, out})
 	return dev
 }
@@ -217,6 +222,9 @@ func (h *host) close() {
 		} else {
 			_ = f.epoll.poller.Close()
 		}
+	}
+	for _, so := range h.lingering {
+		_ = so.Close()
 	}
 	_ = h.stack.Close()
 	if h.wire != nil {

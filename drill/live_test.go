@@ -1,6 +1,7 @@
 package drill_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,31 +25,57 @@ var live = []string{
 // is what happens, and in which order.
 const patient = 500 * time.Millisecond
 
-// runLive runs the scripts, all at a time, over wires that open makes.
+// attempts is how often something is tried that the machine's clock decides
+// about: it has failed when it fails every time. A stack that is kept waiting for
+// longer than patient may well do another thing, such as to send again.
+const attempts = 5
+
+// attempt calls f, which says what is wrong, until it says nothing.
+func attempt(t *testing.T, f func() (wrong string)) {
+	t.Helper()
+	for n := range attempts {
+		wrong := f()
+		if wrong == "" {
+			return
+		}
+		if n == attempts-1 {
+			t.Errorf("in each of %d attempts; in the last:\n%s", attempts, wrong)
+		} else {
+			t.Logf("attempt %d: %s", n+1, wrong)
+		}
+	}
+}
+
+// runLive runs the scripts, all at a time, over wires that open makes, and what
+// does not pass again.
 func runLive(t *testing.T, names []string, open func(int) (near, far tap.Device, err error)) {
 	t.Helper()
 	t.Parallel()
-	s := &drill.Suite{
-		Config:   drill.Config{RealTime: &drill.RealTime{Open: open}, Tolerance: patient},
-		Parallel: len(names), PcapDir: t.TempDir(),
-	}
+	var paths []string
 	for _, name := range names {
-		s.Paths = append(s.Paths, filepath.Join(ownScripts, name+".pkt"))
+		paths = append(paths, filepath.Join(ownScripts, name+".pkt"))
 	}
-	report, err := s.Run(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, res := range report.Results {
-		if res.Outcome != drill.Pass {
-			t.Error(res)
+	attempt(t, func() (wrong string) {
+		s := &drill.Suite{
+			Config:   drill.Config{RealTime: &drill.RealTime{Open: open}, Tolerance: patient},
+			Parallel: len(paths), PcapDir: t.TempDir(), Paths: paths,
 		}
-	}
-	if report.Count(drill.Pass) == len(names) {
-		if left, _ := os.ReadDir(s.PcapDir); len(left) != 0 {
+		report, err := s.Run(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		paths = nil
+		for _, res := range report.Results {
+			if res.Outcome != drill.Pass {
+				paths = append(paths, res.Path)
+				wrong += res.String() + "\n"
+			}
+		}
+		if left, _ := os.ReadDir(s.PcapDir); wrong == "" && len(left) != 0 {
 			t.Errorf("captures of scripts that passed: %v", left)
 		}
-	}
+		return wrong
+	})
 }
 
 func TestRealTime(t *testing.T) {
@@ -78,21 +105,26 @@ const large = "--strict_segments\n" + passive + `
 func TestRealTimeCuts(t *testing.T) {
 	t.Parallel()
 	for _, ip := range []string{"ipv4", "ipv6"} {
-		var near *frames
-		res := drill.RunText("large", large, &drill.Config{IP: ip, Tolerance: patient, RealTime: &drill.RealTime{
-			Open: func(mtu int) (tap.Device, tap.Device, error) {
-				a, b := tap.Pipe(&tap.PipeConfig{MTU: mtu, Offloads: tap.Offloads{Csum: true, TSO4: true, TSO6: true}})
-				near = &frames{Device: a}
-				return near, b, nil
-			},
-		}})
-		if res.Outcome != drill.Pass {
-			t.Error(ip, res)
-		}
-		if near.longest < 4000 {
-			t.Errorf("%s: the longest frame has %d bytes; the test is about one of more than 4000", ip, near.longest)
-		}
+		attempt(t, func() string { return cuts(t, ip) })
 	}
+}
+
+func cuts(t *testing.T, ip string) (wrong string) {
+	var near *frames
+	res := drill.RunText("large", large, &drill.Config{IP: ip, Tolerance: patient, RealTime: &drill.RealTime{
+		Open: func(mtu int) (tap.Device, tap.Device, error) {
+			a, b := tap.Pipe(&tap.PipeConfig{MTU: mtu, Offloads: tap.Offloads{Csum: true, TSO4: true, TSO6: true}})
+			near = &frames{Device: a}
+			return near, b, nil
+		},
+	}})
+	if res.Outcome != drill.Pass {
+		return res.String()
+	}
+	if near.longest < 4000 {
+		t.Errorf("%s: the longest frame has %d bytes; the test is about one of more than 4000", ip, near.longest)
+	}
+	return ""
 }
 
 // frames is a device that remembers the longest frame it was given.
@@ -134,10 +166,13 @@ func TestRealTimeOutcomes(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			res := drill.RunText("x.pkt", c.src, &drill.Config{RealTime: &drill.RealTime{}, WallLimit: 5 * time.Second, Tolerance: 100 * time.Millisecond})
-			if res.Outcome != c.outcome || !strings.Contains(res.Reason, c.reason) {
-				t.Errorf("%v\nwant %v: %s", res, c.outcome, c.reason)
-			}
+			attempt(t, func() string {
+				res := drill.RunText("x.pkt", c.src, &drill.Config{RealTime: &drill.RealTime{}, WallLimit: 5 * time.Second, Tolerance: 100 * time.Millisecond})
+				if res.Outcome != c.outcome || !strings.Contains(res.Reason, c.reason) {
+					return fmt.Sprintf("%v\nwant %v: %s", res, c.outcome, c.reason)
+				}
+				return ""
+			})
 		})
 	}
 }
@@ -160,7 +195,7 @@ func TestRealTimeLimit(t *testing.T) {
 	if res.Outcome == drill.Pass {
 		t.Error(res)
 	}
-	if d := time.Since(begun); d > 10*time.Second {
+	if d := time.Since(begun); d > hung {
 		t.Errorf("took %v", d)
 	}
 }

@@ -26,7 +26,7 @@ func (r *run) match(h *host, f *flow, pk *script.Packet, p *packet) []string {
 		d.value("length", b.Len, uint32(len(p.udp.data)))
 		d.payload(b.Payload, p.udp.data)
 	case *script.ICMP:
-		d.icmp(h, b, p)
+		d.icmp(h, pk.Outbound, b, p)
 	case *script.ARP:
 		d.arp(b, p)
 	case *script.NDP:
@@ -240,35 +240,4 @@ func (d *differ) stamp(f *flow, w *script.Timestamp, live uint32, p *packet) boo
 	got := int64(int32(live-f.firstLive)) * tick
 	off := want - got
 	return max(off, -off) <= max(d.r.opts.tolerance.Microseconds(), p.at.Sub(f.firstAt).Microseconds()/8)
-}
-
-func (d *differ) icmp(h *host, want *script.ICMP, p *packet) {
-	typ, code, ok := want.Number(p.v6)
-	if !ok {
-		d.add("there is no %s %s in this version of ICMP", want.Type, want.Code)
-		return
-	}
-	be := binary.BigEndian
-	if p.icmp[0] != typ {
-		d.add("type %d, want %d", p.icmp[0], typ)
-		return
-	}
-	if p.icmp[1] != code {
-		d.add("code %d, want %d", p.icmp[1], code)
-	}
-	mtu := uint32(be.Uint16(p.icmp[6:]))
-	if p.v6 {
-		mtu = be.Uint32(p.icmp[4:])
-	}
-	d.value("mtu", want.MTU, mtu)
-	if id := d.r.resolve(want.ID); id.Kind == script.Exact {
-		live := be.Uint16(p.icmp[4:])
-		if known := h.pings[uint16(id.Lo)]; known != 0 && known != live {
-			d.add("id %d, want %d", live, known)
-		}
-		h.pings[uint16(id.Lo)] = live
-	}
-	d.value("seq", want.Seq, uint32(be.Uint16(p.icmp[6:])))
-	d.value("length", want.Len, uint32(len(p.icmp)-8))
-	d.payload(want.Payload, p.icmp[8:])
 }

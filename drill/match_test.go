@@ -1,10 +1,13 @@
 package drill
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"gvisor.dev/gvisor/pkg/tcpip/header"
 
 	"tapstack/drill/script"
 )
@@ -112,6 +115,38 @@ func TestMatchIP(t *testing.T) {
 		r := &run{vars: map[string]any{}}
 		if got := strings.Join(r.match(&host{}, nil, outbound(t, line), p), "; "); got != want {
 			t.Errorf("%s: %q, want %q", line, got, want)
+		}
+	}
+}
+
+// An error that leaves quotes the other side's segment, with its numbers.
+func TestMatchQuote(t *testing.T) {
+	f := &flow{
+		proto: protoTCP, remoteISN: wrap,
+		local: netip.MustParseAddrPort("192.168.0.1:8080"), remote: netip.MustParseAddrPort("192.0.2.1:40001"),
+	}
+	tcp := make([]byte, header.TCPMinimumSize)
+	copy(tcp, []byte{0x9c, 0x41, 0x1f, 0x90, 0xff, 0xff, 0xff, 0x0a}) // wrap + 10
+	tcp[header.TCPDataOffset] = 0x50
+	r := &run{vars: map[string]any{}}
+	ip := r.ipPacket(addrs{f.remote.Addr(), f.local.Addr()}, protoTCP, nil, append(tcp, make([]byte, 100)...))
+	icmp := append([]byte{3, 1, 0, 0, 0, 0, 0, 0}, ip...)
+	for _, c := range []struct {
+		quote string
+		n     int // bytes of the message
+		want  string
+	}{
+		{"[10:110(100)]", len(icmp), ""},
+		{"[10:110(100)]", 8 + 20 + 8, ""},
+		{"[11:110(99)]", len(icmp), "quoted seq 10, want 11; quoted length 100, want 99"},
+		{"[10:111(101)]", len(icmp), "quoted end 110, want 111; quoted length 100, want 101"},
+		{"[udp (100)]", len(icmp), "a packet of protocol 6 is quoted, want 17"},
+		{"[10:110(100)]", 8 + 20, "no packet is quoted"},
+	} {
+		pk := outbound(t, "icmp unreachable host_unreachable "+c.quote)
+		got := strings.Join(r.match(&host{flows: []*flow{f}}, nil, pk, &packet{icmp: icmp[:c.n]}), "; ")
+		if got != c.want {
+			t.Errorf("%s of %d bytes: %q, want %q", c.quote, c.n, got, c.want)
 		}
 	}
 }

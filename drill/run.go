@@ -116,9 +116,10 @@ type run struct {
 }
 
 func runAll(s *script.Script, c Config) *Result {
-	begun := time.Now()
+	begun, ran := time.Now(), false
 	res := &Result{Path: s.File}
 	combinations(s, func(vars map[string]any) bool {
+		ran = true
 		one := runOnce(s, c, vars, begun.Add(c.WallLimit))
 		one.Virtual += res.Virtual
 		one.Output = res.Output + one.Output
@@ -130,6 +131,9 @@ func runAll(s *script.Script, c Config) *Result {
 		}
 		return res.Outcome == Pass
 	}, res)
+	if !ran && res.Outcome == Pass {
+		res.record(&stop{pos: s.Params[0].Pos, outcome: Fail, reason: "the parameters have no values: nothing was run"})
+	}
 	res.Wall = time.Since(begun)
 	return res
 }

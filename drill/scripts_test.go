@@ -35,12 +35,12 @@ func TestScripts(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(path), ".pkt"), func(t *testing.T) {
 			for _, ip := range []string{"ipv6", "ipv4-mapped-ipv6"} {
 				// What speaks of one version is not to be had over the other.
-				res := drill.RunFile(path, &drill.Config{Mode: drill.StrictEnd, IP: ip})
+				res := drill.RunFile(path, &drill.Config{Mode: drill.StrictEnd, IP: ip, WallLimit: hung})
 				if res.Outcome == drill.Fail {
 					t.Error(ip, res)
 				}
 			}
-			res := drill.RunFile(path, &drill.Config{Mode: drill.StrictEnd})
+			res := drill.RunFile(path, &drill.Config{Mode: drill.StrictEnd, WallLimit: hung})
 			if res.Outcome == drill.Pass {
 				return
 			}

@@ -29,7 +29,15 @@ type application struct {
 //
 // An application may start others by Go. What it waits for otherwise (a plain
 // channel, another goroutine, a lock that a waiting application holds, such as a
-// second Read of one connection) stops everything.
+// second Read of one connection) stops everything. So does a Dial of a name that
+// has addresses of both versions of IP: it tries them in goroutines of its own,
+// unless socketapi.Dialer.FallbackDelay is negative. Or dial addresses, or names
+// for "tcp4" or "tcp6".
+//
+// While Settle or Run is at it, nobody else may use blocking calls on these
+// stacks: they would be taken for those of the application whose turn it is. An
+// application that still waits at the end is a goroutine that is left over: close
+// the stacks and call Settle once more.
 func (c *VirtualClock) Go(f func()) {
 	a := &application{turn: make(chan struct{}), ready: func() bool { return true }}
 	c.apps.mu.Lock()

@@ -172,8 +172,10 @@ func (s *Stack) Netstack() *netstack.Stack { return s.ns }
 // is given next.
 //
 // One frame at a time, because how many ACKs leave depends on how segments were
-// batched. Connections of the stack with itself are not covered: they may pass
-// segments to and fro for ever. After Close it does nothing.
+// batched. Not covered are connections of the stack with itself, which may pass
+// segments to and fro for ever, and more than 64 neighbours whose addresses are
+// being resolved: what waits for the first of them is given up in a goroutine of
+// gVisor's (packetsPendingLinkResolution.enqueue). After Close it does nothing.
 func (s *Stack) Quiesce() {
 	s.quiesce.Lock()
 	defer s.quiesce.Unlock()

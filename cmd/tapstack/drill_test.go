@@ -67,7 +67,7 @@ func TestDrillRealTime(t *testing.T) {
 	}
 	for i, f := range flags {
 		pcaps := filepath.Join(dir, fmt.Sprint("pcaps", i))
-		args := append([]string{"drill", "--tolerance", "500ms", "--limit", "20s", "--pcap", pcaps}, f...)
+		args := append([]string{"drill", "--tolerance", "5s", "--limit", "20s", "--pcap", pcaps}, f...)
 		if status, stdout, stderr := call(append(args, pass)...); status != 0 || stderr != "" {
 			t.Errorf("%v: status %d, %q, %q", f, status, stdout, stderr)
 		}

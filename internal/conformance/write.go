@@ -51,9 +51,13 @@ func Write(o Outcomes, rs *Reasons, musts []*Requirement, t *Times) []byte {
 Written by "make conformance"; not by hand. Packet scripts, ours (testdata/drill)
 and those of three public suites, run in virtual time against the sockets of
 package socketapi. The suites are FreeBSD's TCP tests (the profile freebsd), an
-older one for FreeBSD 11 (shivansh, likewise) and gVisor's. A script passes,
-fails, or asks for something unsupported; nothing is skipped. A failure is that
-of the first line which is not as written: what comes after it was not judged.
+older one for FreeBSD 11 (shivansh, likewise) and gVisor's.
+
+`)
+	writeSummary(w, o, rs)
+	fmt.Fprint(w, `A script passes, fails, or asks for something unsupported; nothing is skipped. A
+failure is that of the first line which is not as written: what comes after it
+was not judged.
 
 Modes take one liberty each: psh (that flag does not count), optorder (options
 in any order), extra-ack (pure ACKs are passed over), early (before its time).
@@ -65,6 +69,35 @@ strict-end is stricter: nothing may be left at the end.
 	writeTimes(w, t)
 	writeMusts(w, musts)
 	return w.Bytes()
+}
+
+// writeSummary is all of it in a few lines, for those who read no more.
+func writeSummary(w *bytes.Buffer, o Outcomes, rs *Reasons) {
+	strict := Modes[0]
+	pass := make(map[bool]int) // ours, and not ours
+	all := make(map[bool]int)
+	why := make(map[string]int)
+	for _, script := range o.Scripts("") {
+		ours := suiteOf(script) == Own
+		all[ours]++
+		r := rs.Of(script, strict)
+		switch {
+		case o.In(script, strict) == drill.Pass.String():
+			pass[ours]++
+		case r != nil:
+			why[r.Group]++
+		default:
+			why[OursToFix]++
+		}
+	}
+	fmt.Fprintf(w, "In the mode strict %d of our %d scripts pass, and %d of %d others. Those\nthat do not:", pass[true], all[true], pass[false], all[false])
+	for i, g := range Groups {
+		if i > 0 {
+			fmt.Fprint(w, ",")
+		}
+		fmt.Fprintf(w, " %s %d", g, why[g])
+	}
+	fmt.Fprint(w, ".\n\n")
 }
 
 // writeScores is a table of folders and modes: pass/fail/unsupported.
@@ -115,6 +148,7 @@ func folderOf(script string) string {
 
 // writeReasons is why scripts do not pass, by group and title.
 func writeReasons(w *bytes.Buffer, o Outcomes, rs *Reasons) {
+	fmt.Fprint(w, "Why scripts do not pass, in four groups. A group's number counts each script that\ndoes not pass for such a reason in any mode, so they are together more than those\nof one mode.\n\n")
 	for _, group := range Groups {
 		rows, scripts := rs.group(o, group)
 		fmt.Fprintf(w, "## %s: %d scripts\n\n", strings.ToUpper(group[:1])+group[1:], scripts)
