@@ -159,9 +159,13 @@ func TestNC(t *testing.T) {
 		t.Errorf("status %d, %d bytes, %s", status, len(stdout), stderr)
 	}
 	p.wants(t, 0, "nc -z 192.168.77.1 "+port, port+" open")
+	p.wants(t, 0, "nc -z --json 192.168.77.1 "+port, `{"host":"192.168.77.1","port":`+port+`,"open":true}`)
+	p.wants(t, 0, "nc --json 192.168.77.2 7", `,"remote":"192.168.77.2:7"}`) // stdin has ended already
 	l.Close()
 	p.wants(t, 1, "nc 192.168.77.1 "+port, "connection refused")
 	p.wants(t, 1, "nc -z 192.168.77.1 "+port)
+	p.wants(t, 1, "nc -z --json 192.168.77.1 "+port, `"open":false,"error":"connect: connection refused"}`)
+	p.wants(t, 1, "nc -z -w 0.1 192.168.77.99 80") // no answer is about the port, not the daemon
 	p.wants(t, 2, "nc 192.168.77.1", "want an address and a port")
 	p.wants(t, 1, "nc host 80", "[dns] has no servers to ask")
 	if status, _, stderr := p.ask(t, strings.NewReader("x"), "nc", "-w", "0.2", "192.168.77.2", "9"); status != 0 {

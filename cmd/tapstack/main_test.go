@@ -52,6 +52,7 @@ func TestHelpAndVersion(t *testing.T) {
 		{"help", []string{"Usage:"}},
 		{"run --help", []string{"--nic", "--address", "--config", "--route", "Examples:"}},
 		{"version", []string{"tapstack ", runtime.Version()}},
+		{"version --json", []string{`"tapstack": `, `"go": "` + runtime.Version() + `"`}},
 	} {
 		status, stdout, stderr := call(strings.Fields(c.args)...)
 		if status != 0 || stderr != "" {

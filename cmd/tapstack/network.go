@@ -198,9 +198,17 @@ ends when the other end has finished, or is reset.`,
 	fl.IntVarP(&o.Port, "port", "p", 0, "the `port` to connect from, or to listen on")
 	fl.StringVarP(&o.Source, "source", "s", "", "the `address` to connect from")
 	fl.BoolVarP(&o.Verbose, "verbose", "v", false, "say on stderr what happens")
+	asJSON := fl.Bool("json", false, "with -z print each port as a line of JSON, otherwise say as JSON on stderr what happens")
 	socket := socketFlag(cmd)
 	cmd.RunE = asking(socket, func(ctx context.Context, c *client.Client, args []string) error {
 		o.Args = args
+		if *asJSON {
+			w := cmd.OutOrStdout()
+			if !o.Scan {
+				w = cmd.ErrOrStderr() // the other is for what comes
+			}
+			o.JSON = json.NewEncoder(w).Encode
+		}
 		return o.Run(ctx, c, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 	})
 	return cmd

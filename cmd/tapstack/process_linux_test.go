@@ -193,7 +193,8 @@ func TestNotRoot(t *testing.T) {
 	})
 	t.Run("as the unit starts it", func(t *testing.T) {
 		const uid = 61234
-		p := prepare(t, ns, "-c", config(t, controlledConfig+"[metrics]\nlisten = '127.0.0.1:77'\n"))
+		// A group that only root could give the socket: the one of the example.
+		p := prepare(t, ns, "-c", config(t, controlledConfig+"[metrics]\nlisten = '127.0.0.1:77'\n[control]\nmode = '0666'\ngroup = '0'\n"))
 		if err := os.Chown(filepath.Dir(p.socket), uid, uid); err != nil {
 			t.Fatal(err)
 		}

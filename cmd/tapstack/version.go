@@ -8,38 +8,63 @@ import (
 )
 
 func versionCommand() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print the versions of tapstack, of the stack inside and of Go",
 		Args:  cobra.NoArgs,
-		Run: func(cmd *cobra.Command, _ []string) {
-			info, ok := debug.ReadBuildInfo()
-			if !ok {
-				info = &debug.BuildInfo{}
-			}
-			fmt.Fprint(cmd.OutOrStdout(), versions(info))
-		},
 	}
+	asJSON := jsonFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		info, ok := debug.ReadBuildInfo()
+		if !ok {
+			info = &debug.BuildInfo{}
+		}
+		v := versionsOf(info)
+		if show := asJSON(); show != nil {
+			return show(v)
+		}
+		_, err := fmt.Fprint(cmd.OutOrStdout(), v)
+		return err
+	}
+	return cmd
 }
 
-// versions is what was built into the program, a line each.
-func versions(info *debug.BuildInfo) string {
-	own := info.Main.Version
-	if own == "" {
-		own = "(unknown)"
+// versions are of what was built into the program.
+type versions struct {
+	Tapstack string `json:"tapstack"`
+	Commit   string `json:"commit,omitempty"` // as far as the build was told
+	GVisor   string `json:"gvisor,omitempty"`
+	Go       string `json:"go"`
+}
+
+func versionsOf(info *debug.BuildInfo) versions {
+	v := versions{Tapstack: info.Main.Version, Go: info.GoVersion}
+	if v.Tapstack == "" {
+		v.Tapstack = "(unknown)"
 	}
-	text := "tapstack " + own + "\n"
 	for _, s := range info.Settings {
 		if s.Key == "vcs.revision" {
-			text += "commit " + s.Value + "\n"
+			v.Commit = s.Value
 		}
 	}
 	for _, dep := range info.Deps {
 		if dep.Path == "gvisor.dev/gvisor" {
-			text += "gvisor " + dep.Version + "\n"
+			v.GVisor = dep.Version
 		}
 	}
-	return text + info.GoVersion + "\n"
+	return v
+}
+
+// String is a line each.
+func (v versions) String() string {
+	text := "tapstack " + v.Tapstack + "\n"
+	if v.Commit != "" {
+		text += "commit " + v.Commit + "\n"
+	}
+	if v.GVisor != "" {
+		text += "gvisor " + v.GVisor + "\n"
+	}
+	return text + v.Go + "\n"
 }
 
 // built is the program's version and the commit that it was built from, as far

@@ -25,7 +25,23 @@ type NC struct {
 	Port        int           // -p: to listen on, or to connect from
 	Source      string        // -s: an address of ours
 	Verbose     bool
-	Args        []string // host and port, or a range of ports with Scan
+	Args        []string        // host and port, or a range of ports with Scan
+	JSON        func(any) error // not nil: with Scan each port, otherwise what Verbose says, as JSON
+}
+
+// Scanned is a port that was looked at, for a program.
+type Scanned struct {
+	Host  string `json:"host"`
+	Port  int    `json:"port"`
+	Open  bool   `json:"open"`
+	Error string `json:"error,omitempty"` // why it is not
+}
+
+// Connected is who talks to whom, for a program.
+type Connected struct {
+	Listening string `json:"listening,omitempty"` // where, while nobody has come
+	Local     string `json:"local,omitempty"`
+	Remote    string `json:"remote,omitempty"`
 }
 
 // Run connects stdin and stdout with a connection of the stack's. It returns
@@ -39,23 +55,33 @@ func (o *NC) Run(ctx context.Context, c *client.Client, stdin io.Reader, stdout,
 		return o.scan(ctx, c, host, first, last, stderr)
 	}
 	conn, err := c.Connect(ctx, o.query(host, first), func(local string) {
-		if o.Verbose {
-			fmt.Fprintln(stderr, "listening on", local)
-		}
+		o.say(stderr, Connected{Listening: local})
 	})
 	if err != nil {
 		return o.explain(host, first, err)
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	if o.Verbose {
-		fmt.Fprintf(stderr, "connected: %s, we are %s\n", conn.Remote, conn.Local)
-	}
+	o.say(stderr, Connected{Local: conn.Local, Remote: conn.Remote})
 	err = o.pipe(conn, stdin, stdout)
 	if ctx.Err() != nil {
 		return nil // by a signal
 	}
 	return err
+}
+
+// say tells how it goes, to whom wants to know. A terminal or a program that is
+// gone is no reason to end.
+func (o *NC) say(stderr io.Writer, at Connected) {
+	switch {
+	case o.JSON != nil:
+		_ = o.JSON(at)
+	case !o.Verbose:
+	case at.Listening != "":
+		fmt.Fprintln(stderr, "listening on", at.Listening)
+	default:
+		fmt.Fprintf(stderr, "connected: %s, we are %s\n", at.Remote, at.Local)
+	}
 }
 
 // target reads host and ports.
@@ -123,23 +149,37 @@ func (o *NC) scan(ctx context.Context, c *client.Client, host string, first, las
 	}
 	open := 0
 	for port := first; port <= last && ctx.Err() == nil; port++ {
+		one := Scanned{Host: host, Port: port}
 		conn, err := c.Connect(ctx, o.query(host, port), nil)
-		if err != nil {
-			var e *api.Error
-			if !errors.As(err, &e) {
-				return err
-			}
-			if o.Verbose {
-				fmt.Fprintf(stderr, "%s %d: %s\n", host, port, e.Message)
-			}
-			continue
+		var e *api.Error
+		switch {
+		case err == nil:
+			open++
+			one.Open = true
+			conn.Close()
+		case errors.As(err, &e) && e.Status == 0:
+			one.Error = e.Message
+		default: // the daemon did not try
+			return err
 		}
-		open++
-		conn.Close()
-		fmt.Fprintf(stderr, "%s %d open\n", host, port)
+		if err := o.scanned(one, stderr); err != nil {
+			return err
+		}
 	}
 	if open == 0 {
 		return ErrNegative
+	}
+	return nil
+}
+
+func (o *NC) scanned(p Scanned, stderr io.Writer) error {
+	switch {
+	case o.JSON != nil:
+		return o.JSON(p)
+	case p.Open:
+		fmt.Fprintf(stderr, "%s %d open\n", p.Host, p.Port)
+	case o.Verbose:
+		fmt.Fprintf(stderr, "%s %d: %s\n", p.Host, p.Port, p.Error)
 	}
 	return nil
 }

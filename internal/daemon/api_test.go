@@ -219,6 +219,9 @@ func TestAPIAddressesRoutesNeighboursLinks(t *testing.T) {
 	}
 	check("no route", c.api.RemoveRoute(ctx, route), "")
 	check("no route again", c.api.RemoveRoute(ctx, route), "ESRCH")
+	check("route by its destination", c.api.AddRoute(ctx, route), "")
+	check("no route to there", c.api.RemoveRoute(ctx, &api.Route{Destination: "10.0.0.0/8"}), "")
+	check("no route to there again", c.api.RemoveRoute(ctx, route), "ESRCH")
 
 	neighbour := &api.Neighbour{Address: "192.0.2.88", MAC: "02:00:00:00:00:88"}
 	check("neighbour", c.api.AddNeighbour(ctx, neighbour), "")

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/BurntSushi/toml"
 )
@@ -28,6 +29,28 @@ func Load(path string) (*Config, error) {
 		return nil, configErrorf("", "configuration: %w", err)
 	}
 	defer f.Close()
+	return load(path, f)
+}
+
+// loadAgain is Load for a daemon that works already: it never waits. What is
+// read is a file, not a pipe that nobody writes to, nor a device.
+func loadAgain(path string) (*Config, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, configErrorf("", "configuration: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, configErrorf("", "configuration: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, configErrorf("", "configuration: %s is no regular file: it can not be read again", path)
+	}
+	return load(path, f)
+}
+
+func load(path string, f io.Reader) (*Config, error) {
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
 		return nil, configErrorf("", "configuration: %w", err)

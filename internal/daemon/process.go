@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"tapstack/internal/daemon/life"
@@ -161,7 +162,7 @@ func (h *instance) warnOfReload() {
 	if h.cfg.File == "" {
 		return
 	}
-	f, err := os.Open(h.cfg.File)
+	f, err := os.OpenFile(h.cfg.File, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		h.log.Warn("the configuration can not be read again: a reload will be refused", "err", explainRead(err))
 		return

@@ -39,7 +39,7 @@ func (h *instance) reload() (api.Reloaded, error) {
 	if h.cfg.File == "" {
 		return none, api.Errorf(http.StatusConflict, "the daemon was started with flags: there is no file to read again")
 	}
-	next, err := Load(h.cfg.File)
+	next, err := loadAgain(h.cfg.File)
 	if err == nil {
 		next, err = next.overridden(h.cfg)
 	}

@@ -101,10 +101,25 @@ func dress(beside, path string, cfg SocketConfig) error {
 	}
 	if cfg.UID != nil || cfg.GID != nil {
 		if err := os.Chown(beside, orKeep(cfg.UID), orKeep(cfg.GID)); err != nil {
-			return err
+			if err = withoutGroup(err, mode, cfg); err != nil {
+				return err
+			}
 		}
 	}
 	return os.Rename(beside, path)
+}
+
+// withoutGroup is what a chown that failed means: nothing, where everybody may
+// connect and the group is of use to who checks peers alone.
+func withoutGroup(err error, mode fs.FileMode, cfg SocketConfig) error {
+	const othersWrite = 0o002
+	switch {
+	case cfg.UID != nil || !errors.Is(err, syscall.EPERM):
+		return err
+	case mode&othersWrite != 0:
+		return nil
+	}
+	return fmt.Errorf("%w: only root and members may give it to group %d: start as a member (systemd: SupplementaryGroups=), or let everybody connect with mode 0666, and peers be checked", err, *cfg.GID)
 }
 
 // orKeep is chown(2)'s way to leave one alone.

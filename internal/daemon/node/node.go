@@ -159,11 +159,20 @@ func (n *Node) AddRoute(r *api.Route) error {
 	return badRequest(nic.AddRoute(route))
 }
 
-// RemoveRoute takes a route away.
+// RemoveRoute takes a route away: without a neighbour the first one to that
+// destination, as ip(8) does.
 func (n *Node) RemoveRoute(r *api.Route) error {
 	nic, route, err := n.route(r)
 	if err != nil {
 		return err
+	}
+	if r.Via == "" {
+		for _, have := range n.s.Routes() {
+			if have.NIC == nic.Name() && have.Dst == route.Dst {
+				route.Via = have.Via
+				break
+			}
+		}
 	}
 	return badRequest(nic.RemoveRoute(route))
 }
