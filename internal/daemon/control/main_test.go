@@ -185,7 +185,14 @@ type serving struct {
 // own if it is nil.
 func serve(t testing.TB, b Backend, a Access, who func() Credentials) *serving {
 	t.Helper()
+	return serveWithin(t, b, a, who, writeTimeout)
+}
+
+// serveWithin is serve with a time for clients to take an answer.
+func serveWithin(t testing.TB, b Backend, a Access, who func() Credentials, patience time.Duration) *serving {
+	t.Helper()
 	s := New(b, a, nil)
+	s.patience = patience
 	if who != nil {
 		s.peer = func(*net.UnixConn) (Credentials, error) { return who(), nil }
 	}
