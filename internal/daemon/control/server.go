@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -141,6 +142,19 @@ func (s *Server) begin() bool {
 	return true
 }
 
+// blame logs a handler that panics, of which net/http says nothing that is not
+// lost among what clients do wrong. It ends the connection.
+func (s *Server) blame(r *http.Request) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if p != http.ErrAbortHandler { //nolint:errorlint // as net/http compares it
+		s.log.Error("control: a request made us panic", "path", clip(r.URL.Path), "panic", p, "stack", string(debug.Stack()))
+	}
+	panic(http.ErrAbortHandler)
+}
+
 // hurry gives the client its time to take what is written next. The deadline
 // before was that of another request, or of another piece.
 func (s *Server) hurry(w http.ResponseWriter) {
@@ -156,6 +170,7 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.serve.Done()
+	defer s.blame(r)
 	peer := peerOfRequest(r)
 	if peer.why != nil {
 		w.Header().Set("Connection", "close")
