@@ -56,7 +56,7 @@ func (f *fake) Sockets(q *api.SocketQuery, each func(*api.Socket) error) error {
 		return err
 	}
 	for _, one := range []api.Socket{{
-		Protocol: "tcp", State: "ESTABLISHED", Local: "192.0.2.1:80", Remote: "192.0.2.2:4", RecvQ: 1, SendQ: 2,
+		Protocol: "tcp", State: "ESTABLISHED", Local: "192.0.2.1:80", Remote: "192.0.2.2:4", Service: "echo", RecvQ: 1, SendQ: 2,
 		Send: &api.SendBuffer{Size: 1}, Receive: &api.ReceiveBuffer{Size: 1, Dropped: 1},
 		Info: api.Fields{{Name: "tcpi_rtt", Value: 3}}, Holdup: &api.Holdup{Verdict: "nobody"},
 	}, {Protocol: "udp", Local: "*:7"}} {
