@@ -250,7 +250,7 @@ func (a *attempts) tcp(ctx context.Context, remote netip.AddrPort) (net.Conn, er
 		_ = c.close(nil)
 		return nil, err
 	}
-	c.setAddrs()
+	c.setAddrs(remote)
 	return c, nil
 }
 

@@ -3,6 +3,7 @@ package socketapi
 import (
 	"io"
 	"net"
+	"net/netip"
 	"syscall"
 	"time"
 
@@ -24,20 +25,23 @@ var (
 	_ io.ReaderFrom = (*TCPConn)(nil)
 )
 
-// opened begins to use c's socket, which is connected.
-func (c *TCPConn) opened() {
+// opened begins to use c's socket, which is connected to remote.
+func (c *TCPConn) opened(remote netip.AddrPort) {
 	c.register()
-	c.setAddrs()
+	c.setAddrs(remote)
 }
 
 // setAddrs remembers both addresses: they must be there to print after Close.
-func (c *TCPConn) setAddrs() {
+// The endpoint of a connection that was reset in the meantime does not tell the
+// remote one any more (GetRemoteAddress): it is what the caller knows then.
+func (c *TCPConn) setAddrs(remote netip.AddrPort) {
 	if a, err := c.so.ep.GetLocalAddress(); err == nil {
 		c.local = tcpAddr(addrPort(c.so.stack, a))
 	}
 	if a, err := c.so.ep.GetRemoteAddress(); err == nil {
-		c.remote = tcpAddr(addrPort(c.so.stack, a))
+		remote = addrPort(c.so.stack, a)
 	}
+	c.remote = tcpAddr(netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port()))
 }
 
 // valid is false for a nil connection, whose methods return EINVAL as in

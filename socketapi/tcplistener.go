@@ -3,6 +3,7 @@ package socketapi
 import (
 	"context"
 	"net"
+	"net/netip"
 	"time"
 
 	"tapstack/stack"
@@ -62,14 +63,15 @@ func (l *TCPListener) AcceptTCP() (*TCPConn, error) {
 	l.rd.mu.Lock()
 	defer l.rd.mu.Unlock()
 	c := &TCPConn{}
-	err := l.attempt(&l.rd, "accept", func() error {
-		_, err := l.so.accept(&c.so)
+	var remote netip.AddrPort
+	err := l.attempt(&l.rd, "accept", func() (err error) {
+		remote, err = l.so.accept(&c.so)
 		return err
 	})
 	if err != nil {
 		return nil, l.opErr("accept", err)
 	}
-	c.opened()
+	c.opened(remote)
 	return c, nil
 }
 

@@ -82,6 +82,7 @@ reckoned from the last segment.`,
 	fl.BoolVarP(&o.Memory, "memory", "m", false, "both buffers: queued, size, window")
 	fl.BoolVarP(&o.Info, "info", "i", false, "tcp_info, and what holds the connection up")
 	fl.BoolVarP(&o.Timers, "options", "o", false, "the timer that runs")
+	fl.BoolVarP(&o.Services, "processes", "p", false, "the service, forward or proxy that each belongs to")
 	fl.BoolVarP(&o.NoHeader, "no-header", "H", false, "no header line")
 	fl.BoolVar(&o.JSON, "json", false, "print everything that is known as JSON")
 	socket := socketFlag(cmd)

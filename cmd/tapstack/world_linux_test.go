@@ -30,6 +30,7 @@ echo = ":7"
 daytime = ":13"
 http = ":80"
 http-root = "ROOT"
+http-list = true
 [forward.in]
 listen = "127.0.0.1:8080"
 to     = "target:9000"

@@ -21,6 +21,7 @@ type SS struct {
 	All, Listening   bool
 	Memory, Info     bool
 	Timers, NoHeader bool
+	Services         bool // whose each is; ss(8) calls them processes
 	JSON             bool
 	Filter           []string
 }
@@ -38,6 +39,7 @@ func (o *SS) Run(ctx context.Context, c *client.Client, w io.Writer) error {
 	err = c.EachSocket(ctx, &api.SocketQuery{
 		TCP: o.TCP, UDP: o.UDP, States: f.States,
 		Memory: o.Memory || o.JSON, Info: o.Info || o.Timers || o.JSON, Holdup: o.Info || o.JSON,
+		Service: o.Services || o.JSON,
 	}, func(s *api.Socket) error {
 		if o.shows(s, f) {
 			list = append(list, *s)
@@ -194,6 +196,9 @@ func spaces(w *bytes.Buffer, n int) {
 
 // more is what was asked for beyond the columns.
 func (o *SS) more(w *bytes.Buffer, s *api.Socket) {
+	if o.Services && s.Service != "" {
+		w.WriteString("  users:((" + strconv.Quote(s.Service) + "))")
+	}
 	if o.Timers {
 		if t := ssTimer(s); t != "" {
 			w.WriteString("  timer:" + t)

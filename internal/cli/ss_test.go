@@ -79,10 +79,11 @@ func TestSSPrint(t *testing.T) {
 		{Name: "tcpi_unacked", Value: 3}, {Name: "tcpi_last_data_sent", Value: 4}, {Name: "tcpi_busy_time", Value: 2000000}, {Name: "tcpi_rwnd_limited", Value: 1000000},
 	}
 	var b bytes.Buffer
-	(&SS{TCP: true, Memory: true, Info: true, Timers: true}).write(&b, list)
+	list[1].Service = "forward.web"
+	(&SS{TCP: true, Memory: true, Info: true, Timers: true, Services: true}).write(&b, list)
 	const want = `State   Recv-Q   Send-Q  Local Address:Port  Peer Address:Port
 LISTEN       0        0  *:80                *:*
-ESTAB        5  1234567  192.0.2.1:80        10.1.2.3:4000  timer:(on,200ms,0)
+ESTAB        5  1234567  192.0.2.1:80        10.1.2.3:4000  users:(("forward.web"))  timer:(on,200ms,0)
 	 send:(1234567 of 2000000, unsent 7, peer's window 8) receive:(5 of 100, our window 95)
 	 ts sack wscale:8,7 rto:204 rtt:1.5/0.25 mss:1448 cwnd:10 lastsnd:4 unacked:3 busy:2000ms rwnd_limited:1000ms(50.0%)
 	 held up by the peer: its receive window is full (97% of 1s)

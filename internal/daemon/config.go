@@ -69,8 +69,11 @@ type NICConfig struct {
 type ServicesConfig struct {
 	Echo, Discard, Chargen, Daytime, HTTP string
 
-	// Root is a directory whose files http serves; "" is none.
+	// Root is a directory whose files http serves, but for those whose name, or
+	// whose directory's, begins with a dot; "" is none. With List a directory
+	// without an index.html is answered with its names.
 	Root string
+	List bool
 
 	// Buffers are those of the services' TCP connections.
 	Buffers BufferSizes

@@ -92,6 +92,7 @@ func (d *draft) checkServices(c *Config) (*inUse, error) {
 	if c.Services.Buffers, err = d.buffers.config(); err != nil {
 		return nil, err
 	}
+	c.Services.List = d.web.list
 	c.Services.Root, err = d.web.config(c.Services.HTTP)
 	return used, err
 }
@@ -107,10 +108,17 @@ func (c *ServicesConfig) set(name, addr string) error {
 }
 
 // webDraft is what http serves besides its own pages.
-type webDraft struct{ root, where string }
+type webDraft struct {
+	root, where string
+	list        bool
+	whereList   string
+}
 
 // config checks the directory; it has to be there.
 func (d *webDraft) config(http string) (string, error) {
+	if d.root == "" && d.list {
+		return "", configErrorf(d.whereList, "http-list: there is no directory to list: add http-root = \"/srv/www\"")
+	}
 	if d.root == "" {
 		return "", nil
 	}

@@ -60,6 +60,7 @@ var badProxyFiles = []badFile{
 	{"host's name", nic("[hosts]", "'a b' = '10.0.0.1'"), `f:4: "a b" is no host's name`},
 	{"host in another case", nic("[hosts]", "db = '10.0.0.1'", "DB = '10.0.0.1'"), `is there twice, in another case`},
 
+	{"a list of no files", nic("[services]", "http = ':80'", "http-list = true"), `f:5: http-list: there is no directory to list`},
 	{"files without http", nic("[services]", "http-root = '/'"), `f:4: http-root: there is no http service`},
 	{"files at a relative path", nic("[services]", "http = ':80'", "http-root = 'x'"), `f:5: http-root "x": want an absolute path`},
 	{"files nowhere", nic("[services]", "http = ':80'", "http-root = '/nosuch'"), `f:5: http-root: stat /nosuch: no such file`},

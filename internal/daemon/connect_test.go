@@ -116,6 +116,37 @@ func TestConnectReset(t *testing.T) {
 	<-served
 }
 
+// TestConnectRefusedToTheHasty: a client that sends before it is connected, and
+// then is not, leaves nothing behind: there is still room for others.
+func TestConnectRefusedToTheHasty(t *testing.T) {
+	c := newControlled(t, plain)
+	const streams = 64 // as many as there may be
+	var all []net.Conn
+	for range streams {
+		raw, err := net.Dial("unix", c.cfg.Control.Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer raw.Close()
+		_, err = io.WriteString(raw, "POST /v1/connect?network=tcp&address=192.0.2.99:1&timeout=50ms HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: "+
+			api.Protocol+"\r\n\r\n\x03\x00\x00\x01x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, raw)
+	}
+	for _, raw := range all {
+		_ = raw.SetReadDeadline(time.Now().Add(20 * time.Second))
+		if _, err := io.Copy(io.Discard, raw); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "there is room again", func() bool {
+		_, err := c.api.Connect(within(t), &api.ConnectQuery{Network: "tcp", Address: "192.0.2.1:1"}, nil)
+		return errnoOf(err) == "ECONNREFUSED"
+	})
+}
+
 // TestConnectClientGoes: without saying so; the connection goes too.
 func TestConnectClientGoes(t *testing.T) {
 	c := newControlled(t, plain)

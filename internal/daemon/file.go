@@ -142,9 +142,10 @@ func (f *tomlFile) draft() (*draft, error) {
 		d.services = append(d.services, s)
 	}
 	where := func(key string) string { return f.where("services", key) }
-	d.buffers.where, d.web.where = where, where("http-root")
+	d.buffers.where, d.web.where, d.web.whereList = where, where("http-root"), where("http-list")
 	err = f.values(services, where, []value{
 		{"http-root", &d.web.root, "a path in quotes"},
+		{"http-list", &d.web.list, wantBool},
 		{"rcvbuf", &d.buffers.receive, wantBytes},
 		{"sndbuf", &d.buffers.send, wantBytes},
 		{"accounting", &d.account, wantBool},

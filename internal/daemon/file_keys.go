@@ -11,7 +11,7 @@ var (
 	rootKeys       = []string{"nic", "services", "forward", sectionSOCKS5, sectionHTTPProxy, "dns", "hosts", "tcp", "control", "process", "log", "metrics"}
 	nicKeys        = []string{"address", "host", "mtu", "routes", "adopt", "queues", "plain", "spin"}
 	serviceKeys    = []string{"echo", "discard", "chargen", "daytime", "http"}
-	allServiceKeys = append(slices.Clip(serviceKeys), "http-root", "rcvbuf", "sndbuf", "accounting")
+	allServiceKeys = append(slices.Clip(serviceKeys), "http-root", "http-list", "rcvbuf", "sndbuf", "accounting")
 	commonKeys     = []string{"listen", "accept-proxy-protocol", "rcvbuf", "sndbuf", "max-connections", "dial-timeout", "idle-timeout"}
 	forwardKeys    = append([]string{"from", "protocol", "to", "proxy-protocol", "max-clients"}, commonKeys...)
 	httpKeys       = append([]string{"users", "open"}, commonKeys...)

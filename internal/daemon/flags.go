@@ -39,7 +39,7 @@ func (f *Flags) Config() (*Config, error) {
 			d.services = append(d.services, serviceDraft{s.name, *s.addr, "--" + s.name})
 		}
 	}
-	d.web = webDraft{f.Services.Root, "--http-root"}
+	d.web = webDraft{f.Services.Root, "--http-root", f.Services.List, "--http-list"}
 	d.socks5 = proxyFlag(sectionSOCKS5, f.SOCKS5)
 	d.httpProxy = proxyFlag(sectionHTTPProxy, f.HTTPProxy)
 	return d.config()

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/net/netutil"
+
 	"tapstack/internal/daemon/metrics"
 	"tapstack/internal/daemon/privilege"
 	"tapstack/socketapi"
@@ -59,6 +61,9 @@ type metricsServer struct {
 	served chan struct{}
 }
 
+// maxScrapers is how many connections there may be at once; one more waits.
+const maxScrapers = 32
+
 // open listens. Serving begins with start: after the privileges are dropped.
 func (m *metricsServer) open(at netip.AddrPort) (net.Listener, error) {
 	op := "metrics: listen on " + at.String()
@@ -81,14 +86,15 @@ func (m *metricsServer) start(l net.Listener, at netip.AddrPort) {
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      30 * time.Second,
-		IdleTimeout:       2 * time.Minute,
+		IdleTimeout:       30 * time.Second,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(m.log.Handler(), slog.LevelDebug),
 	}
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		// Everybody on this machine may connect: not with all our descriptors.
+		if err := srv.Serve(netutil.LimitListener(l, maxScrapers)); !errors.Is(err, http.ErrServerClosed) {
 			m.log.Error("metrics: no longer served", "err", err)
 		}
 	}()

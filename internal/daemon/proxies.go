@@ -203,9 +203,26 @@ func (p *proxies) account(c *socketapi.TCPConn) {
 	}
 }
 
-// SetAccounting says whether connections in the stack keep book of what holds
-// them up, from now on.
-func (p *proxies) SetAccounting(on bool) { p.accounting.Store(on) }
+// SetAccounting switches on or off that connections in the stack keep book of
+// what holds them up, those there are and those to come; but of those that an
+// HTTP proxy passes requests on by only those to come.
+func (p *proxies) SetAccounting(on bool) {
+	p.accounting.Store(on)
+	for _, r := range p.all() {
+		r.svc.Sockets(func(s proxy.Socket) {
+			if c, ok := s.(*socketapi.TCPConn); ok {
+				_ = c.SetAccounting(on) // fails only for one that is closed
+			}
+		})
+	}
+}
+
+// all are those that run, then those that are retired.
+func (p *proxies) all() []*running {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Concat(p.running, p.retired)
+}
 
 // retire has one take nothing new. What it relays goes on until it ends by
 // itself; a flow of UDP and an association of SOCKS5 end. Its port is kept until

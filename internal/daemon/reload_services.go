@@ -37,8 +37,15 @@ func (h *instance) planServices(p *plan, next *Config) {
 		p.add(what, func() error { return h.services.Move(name, to) }, func() error { return h.services.Move(name, "") })
 	}
 	h.planStarts(p, next)
-	if was, is := h.cfg.Services.Root, next.Services.Root; was != is {
-		p.add("services.http-root", func() error { return h.services.SetRoot(is) }, func() error { return h.services.SetRoot(was) })
+	if was, is := &h.cfg.Services, &next.Services; was.Root != is.Root || was.List != is.List {
+		what := "services.http-root"
+		if was.Root == is.Root {
+			what = "services.http-list"
+		}
+		set := func(c *ServicesConfig) func() error {
+			return func() error { return h.services.SetRoot(c.Root, c.List) }
+		}
+		p.add(what, set(is), set(was))
 	}
 	if was, is := h.cfg.Services.Accounting, next.Services.Accounting; was != is {
 		p.add("services.accounting",

@@ -80,7 +80,7 @@ func StartServices(s *stack.Stack, cfg ServicesConfig) (_ *Services, err error) 
 		}
 	}()
 	srv.accounting.Store(cfg.Accounting)
-	if err := srv.SetRoot(cfg.Root); err != nil {
+	if err := srv.SetRoot(cfg.Root, cfg.List); err != nil {
 		return nil, err
 	}
 	for _, one := range cfg.each() {
@@ -298,7 +298,7 @@ func (s *Services) Shutdown(ctx context.Context) error {
 		_ = s.web.Shutdown(ctx) // its error is ctx's, or the listener's
 		s.work.Wait()
 	}()
-	defer func() { _ = s.SetRoot("") }() // which nobody reads any more
+	defer func() { _ = s.SetRoot("", false) }() // which nobody reads any more
 	select {
 	case <-done:
 		return nil

@@ -42,6 +42,7 @@ func ForwardUDP(cfg UDPForward) (*Service, error) {
 	}
 	s.addr, s.closer = sock.LocalAddr(), sock
 	f := &udpForward{Service: s, sock: sock, to: cfg.Target, flows: newRecent[netip.AddrPort, *flow](s.opt.Limits.Flows)}
+	s.flows = f.sockets
 	s.work.Go(f.run)
 	return s, nil
 }
@@ -92,6 +93,22 @@ func (f *udpForward) flow(from netip.AddrPort) *flow {
 }
 
 var errEvicted = errors.New("made room for another")
+
+// sockets calls do for the socket of every flow that has one.
+func (f *udpForward) sockets(do func(Socket)) {
+	var all []*flow
+	f.mu.Lock()
+	f.flows.each(func(w *flow) { all = append(all, w) })
+	f.mu.Unlock()
+	for _, w := range all {
+		w.mu.Lock()
+		conn := w.conn
+		w.mu.Unlock()
+		if conn != nil {
+			do(conn)
+		}
+	}
+}
 
 // endAll ends every flow. No new ones are made any more.
 func (f *udpForward) endAll() {

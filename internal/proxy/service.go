@@ -26,13 +26,14 @@ type Service struct {
 	closer  io.Closer                 // listener or UDP socket
 	quiesce func(ctx context.Context) // drains what is no session, if there is such
 	handle  func(c *session) error    // serves a TCP connection
+	flows   func(f func(Socket))      // calls f for what is no session's, if there is such
 
 	// fresh ends handshakes and dials when Shutdown begins, alive all that is
 	// left when it gives up.
 	fresh, alive context.Context
 	drain, kill  context.CancelFunc
 
-	mu       sync.Mutex // guards what follows, and session.target and session.relaying
+	mu       sync.Mutex // guards what follows, and session.target, far and relaying
 	sessions map[*session]struct{}
 	draining bool
 
@@ -165,6 +166,34 @@ func (s *Service) Snapshot() Snapshot {
 	out := Snapshot{Kind: s.kind, Name: s.opt.Name, Address: s.addr.String(), Target: s.target}
 	s.counts.snapshot(&out)
 	return out
+}
+
+// Socket is one of a service's: a net.Conn or a net.PacketConn.
+type Socket interface{ LocalAddr() net.Addr }
+
+// Sockets calls f for the sockets of every connection, flow and association of
+// the service, on both sides, but not for what it listens on, nor for what an
+// HTTP proxy passes requests on by. Some may be closed already. f must not close
+// any, nor call the service.
+func (s *Service) Sockets(f func(Socket)) {
+	s.mu.Lock()
+	var all []Socket
+	for c := range s.sessions {
+		all = append(all, c.client)
+		if c.target != nil {
+			all = append(all, c.target)
+		}
+		if c.far != nil {
+			all = append(all, c.far)
+		}
+	}
+	s.mu.Unlock()
+	for _, one := range all {
+		f(one)
+	}
+	if s.flows != nil {
+		s.flows(f)
+	}
 }
 
 // Shutdown ends the service. It stops listening and resets whoever is not

@@ -23,6 +23,7 @@ type session struct {
 	from, to net.Addr // the client and where it connected to, as a PROXY header has it if there is one
 
 	target   net.Conn // guarded by svc.mu
+	far      Socket   // guarded by svc.mu: a UDP association's, towards the targets
 	relaying bool     // guarded by svc.mu: it has come to passing on bytes
 
 	failed atomic.Pointer[error] // the first failure: both connections are reset then

@@ -101,7 +101,7 @@ func (a *association) open(p *socks) error {
 func (a *association) run() error {
 	c := a.c
 	c.svc.mu.Lock()
-	c.relaying = true
+	c.relaying, c.far = true, a.far
 	c.svc.mu.Unlock()
 	ctx, cancel := context.WithCancel(c.svc.fresh)
 	a.cancel = cancel

@@ -17,7 +17,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var sockets = []Socket{
 	{},
 	{Protocol: "udp", Local: "*:7"},
-	{Protocol: "tcp", State: "LISTEN", Local: "[::1]:7", RecvQ: -1, SendQ: 1 << 40},
+	{Protocol: "tcp", State: "LISTEN", Local: "[::1]:7", Service: "forward.web", RecvQ: -1, SendQ: 1 << 40},
 	{Protocol: "tcp", Local: "[fe80::1%a\"b\\c<\x01é]:7", Remote: "192.0.2.1:2",
 		Send:    &SendBuffer{1, 2, 3, 4, 5},
 		Receive: &ReceiveBuffer{Size: 1, Queued: 2, Free: 3, Window: 4, Dropped: 5},
@@ -51,7 +51,7 @@ func TestSocketJSON(t *testing.T) {
 func TestParseQuickly(t *testing.T) {
 	for _, s := range []Socket{
 		{Protocol: "udp", Local: "*:7", Receive: &ReceiveBuffer{Size: 1, Queued: 2, Free: 3, Window: 4, Dropped: 5}},
-		{Protocol: "tcp", State: "ESTABLISHED", Local: "[::1]:7", Remote: "192.0.2.1:2", RecvQ: 7, SendQ: 8,
+		{Protocol: "tcp", State: "ESTABLISHED", Local: "[::1]:7", Remote: "192.0.2.1:2", Service: "echo", RecvQ: 7, SendQ: 8,
 			Send: &SendBuffer{1, 2, 3, 4, 5}, Receive: &ReceiveBuffer{Size: 1}, Info: Fields{{"tcpi_rtt", -1}, {"tcpi_rto", 1 << 62}},
 			Holdup: &Holdup{Verdict: "the peer: its window (97% of 1s)", Seconds: 1.5, PeerWindow: 0.97, Congestion: 0.00001}},
 	} {

@@ -16,6 +16,9 @@ func (s *Socket) AppendJSON(b []byte) []byte {
 	if s.Remote != "" {
 		b = appendString(append(b, `,"remote":`...), s.Remote)
 	}
+	if s.Service != "" {
+		b = appendString(append(b, `,"service":`...), s.Service)
+	}
 	b = strconv.AppendInt(append(b, `,"recvQ":`...), int64(s.RecvQ), 10)
 	b = strconv.AppendInt(append(b, `,"sendQ":`...), int64(s.SendQ), 10)
 	if s.Send != nil {

@@ -105,6 +105,9 @@ func (c *cursor) socket(s *Socket) {
 	if c.maybe(`,"remote":"`) {
 		s.Remote = c.text()
 	}
+	if c.maybe(`,"service":"`) {
+		s.Service = c.text()
+	}
 	s.RecvQ = c.whole(`,"recvQ":`)
 	s.SendQ = c.whole(`,"sendQ":`)
 	if c.maybe(`,"send":`) {

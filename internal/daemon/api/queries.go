@@ -14,6 +14,8 @@ type SocketQuery struct {
 	Memory bool     `json:"memory"` // both buffers in full
 	Info   bool     `json:"info"`   // tcp_info
 	Holdup bool     `json:"holdup"` // what holds each up
+
+	Service bool `json:"service"` // whose each is
 }
 
 // WatchQuery says how often to look.

@@ -9,6 +9,10 @@ type Socket struct {
 	Local    string `json:"local"`            // "address:port", "*:port" for any address
 	Remote   string `json:"remote,omitempty"` // none unless connected
 
+	// Service is the service, forward or proxy that the socket belongs to, if
+	// that was asked for and there is one: "echo", "forward.web", "socks5".
+	Service string `json:"service,omitempty"`
+
 	// RecvQ and SendQ are what ss(8) shows under these heads, in payload
 	// bytes: acknowledged and not read, written and not acknowledged.
 	RecvQ int `json:"recvQ"`

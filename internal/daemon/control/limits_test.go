@@ -160,3 +160,55 @@ func TestMalformed(t *testing.T) {
 		}
 	}
 }
+
+// TestNobodyReads: whoever asks and asks and takes no answer is cut off, errors
+// not excepted.
+func TestNobodyReads(t *testing.T) {
+	s := serveWithin(t, newFake(), Access{Owner: owner, Others: true}, nobody, 50*time.Millisecond)
+	for _, path := range []string{"/v1/info", "/v1/nosuch", "/v1/openapi.json"} {
+		c, err := net.Dial("unix", s.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_ = c.SetWriteDeadline(time.Now().Add(20 * time.Second))
+		many := []byte(strings.Repeat("GET "+path+" HTTP/1.1\r\nHost: x\r\n\r\n", 100))
+		for err == nil {
+			_, err = c.Write(many)
+		}
+		if !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("%s: %v, want a connection that was closed", path, err)
+		}
+	}
+}
+
+// TestEachAnswerHasItsTime: the time that one answer has does not cut off those
+// that come later on the same connection.
+func TestEachAnswerHasItsTime(t *testing.T) {
+	const patience = time.Second
+	s := serveWithin(t, newFake(), Access{Owner: owner}, root, patience)
+	c, err := net.Dial("unix", s.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	r := bufio.NewReader(c)
+	ask := func(path string, want int) {
+		t.Helper()
+		fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", path)
+		resp, err := http.ReadResponse(r, nil)
+		if err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		defer resp.Body.Close()
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != want {
+			t.Fatalf("%s: %d, %v", path, resp.StatusCode, err)
+		}
+	}
+	ask("/v1/info", 200)
+	for begun := time.Now(); time.Since(begun) < patience+patience/10; {
+		ask("/v1/nosuch", 404)
+	}
+	ask("/v1/capture", 200)
+}

@@ -56,7 +56,7 @@ func (f *fake) Sockets(q *api.SocketQuery, each func(*api.Socket) error) error {
 		return err
 	}
 	for _, one := range []api.Socket{{
-		Protocol: "tcp", State: "ESTABLISHED", Local: "192.0.2.1:80", Remote: "192.0.2.2:4", RecvQ: 1, SendQ: 2,
+		Protocol: "tcp", State: "ESTABLISHED", Local: "192.0.2.1:80", Remote: "192.0.2.2:4", Service: "echo", RecvQ: 1, SendQ: 2,
 		Send: &api.SendBuffer{Size: 1}, Receive: &api.ReceiveBuffer{Size: 1, Dropped: 1},
 		Info: api.Fields{{Name: "tcpi_rtt", Value: 3}}, Holdup: &api.Holdup{Verdict: "nobody"},
 	}, {Protocol: "udp", Local: "*:7"}} {
@@ -185,7 +185,14 @@ type serving struct {
 // own if it is nil.
 func serve(t testing.TB, b Backend, a Access, who func() Credentials) *serving {
 	t.Helper()
+	return serveWithin(t, b, a, who, writeTimeout)
+}
+
+// serveWithin is serve with a time for clients to take an answer.
+func serveWithin(t testing.TB, b Backend, a Access, who func() Credentials, patience time.Duration) *serving {
+	t.Helper()
 	s := New(b, a, nil)
+	s.patience = patience
 	if who != nil {
 		s.peer = func(*net.UnixConn) (Credentials, error) { return who(), nil }
 	}

@@ -14,7 +14,6 @@ const profileRoute = api.PathProfiles + "{profile}"
 const longestProfile = 5 * time.Minute
 
 func serveMetrics(s *Server, w http.ResponseWriter, r *http.Request) error {
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
 	s.backend.Metrics().ServeHTTP(w, r)
 	return nil
 }
@@ -31,6 +30,7 @@ func serveProfile(s *Server, w http.ResponseWriter, r *http.Request) error {
 	if err := streaming(w); err != nil {
 		return err
 	}
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(longestProfile + s.patience))
 	s.backend.Profiles().ServeHTTP(w, r)
 	return nil
 }

@@ -80,7 +80,6 @@ func change[T any](do func(Backend, *T) error) func(*Server, http.ResponseWriter
 
 // answer writes one JSON value.
 func answer(w http.ResponseWriter, v any) error {
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(v) // fails only when the client has gone
 	return nil
@@ -113,7 +112,7 @@ func serveStop(s *Server, w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	s.backend.Stop()
-	send := sender(w)
+	send := s.sender(w)
 	if send(api.Stopping{Stopping: true}) == nil {
 		<-r.Context().Done()
 	}
@@ -122,18 +121,22 @@ func serveStop(s *Server, w http.ResponseWriter, r *http.Request) error {
 
 // streaming prepares for an answer that lasts.
 func streaming(w http.ResponseWriter) error {
-	// The read deadline is the request's: it would end the answer too.
-	return http.NewResponseController(w).SetReadDeadline(time.Time{})
+	// Both deadlines are a short answer's: they would end a long one.
+	rc := http.NewResponseController(w)
+	if err := rc.SetReadDeadline(time.Time{}); err != nil {
+		return err
+	}
+	return rc.SetWriteDeadline(time.Time{})
 }
 
 // sender writes one JSON value a line, each at once, and gives up on a client
 // that does not take it.
-func sender(w http.ResponseWriter) func(v any) error {
+func (s *Server) sender(w http.ResponseWriter) func(v any) error {
 	rc := http.NewResponseController(w)
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	enc := json.NewEncoder(w)
 	return func(v any) error {
-		_ = rc.SetWriteDeadline(time.Now().Add(writeTimeout))
+		s.hurry(w)
 		if err := enc.Encode(v); err != nil {
 			return err
 		}

@@ -7,9 +7,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"tapstack/internal/daemon/api"
 )
@@ -26,11 +28,15 @@ type Server struct {
 	streams budget
 	peer    func(*net.UnixConn) (Credentials, error)
 
-	mu    sync.Mutex
-	seen  map[uint32]struct{} // UIDs whose refusal was logged
-	ctx   context.Context     // of everything under way
+	patience time.Duration // for an answer, or a piece of a stream, to be taken
+
+	mu      sync.Mutex          // guards what follows
+	seen    map[uint32]struct{} // UIDs whose refusal was logged
+	closing bool                // nothing new is served
+
+	ctx   context.Context // of everything under way
 	end   context.CancelFunc
-	serve sync.WaitGroup // upgraded connections
+	serve sync.WaitGroup // one per request, those of upgraded connections included
 }
 
 // New makes a server. logger may be nil.
@@ -38,7 +44,7 @@ func New(b Backend, a Access, logger *slog.Logger) *Server {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{backend: b, log: logger, seen: make(map[uint32]struct{}), peer: peerOf}
+	s := &Server{backend: b, log: logger, patience: writeTimeout, seen: make(map[uint32]struct{}), peer: peerOf}
 	s.access.Store(&a)
 	s.conns.max = [...]int{maxTurned, maxLookConns, maxConns}
 	s.streams.max = [...]int{0, maxLookStreams, maxStreams}
@@ -113,6 +119,9 @@ func (s *Server) refused(c *Credentials) {
 // Close ends streams and upgraded connections, waits for answers under way
 // until ctx is done, and for every goroutine.
 func (s *Server) Close(ctx context.Context) error {
+	s.mu.Lock()
+	s.closing = true
+	s.mu.Unlock()
 	s.end()
 	err := s.http.Shutdown(ctx)
 	if err != nil {
@@ -122,8 +131,46 @@ func (s *Server) Close(ctx context.Context) error {
 	return err
 }
 
+// begin counts a request, unless the server ends.
+func (s *Server) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		return false
+	}
+	s.serve.Add(1)
+	return true
+}
+
+// blame logs a handler that panics, of which net/http says nothing that is not
+// lost among what clients do wrong. It ends the connection.
+func (s *Server) blame(r *http.Request) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if p != http.ErrAbortHandler { //nolint:errorlint // as net/http compares it
+		s.log.Error("control: a request made us panic", "path", clip(r.URL.Path), "panic", p, "stack", string(debug.Stack()))
+	}
+	panic(http.ErrAbortHandler)
+}
+
+// hurry gives the client its time to take what is written next. The deadline
+// before was that of another request, or of another piece.
+func (s *Server) hurry(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.patience))
+}
+
 // dispatch finds the route of a request, and whether it may be asked for.
 func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
+	s.hurry(w)
+	if !s.begin() {
+		w.Header().Set("Connection", "close")
+		fail(w, api.Errorf(http.StatusServiceUnavailable, "the daemon is ending"))
+		return
+	}
+	defer s.serve.Done()
+	defer s.blame(r)
 	peer := peerOfRequest(r)
 	if peer.why != nil {
 		w.Header().Set("Connection", "close")

@@ -20,7 +20,7 @@ func serveSockets(s *Server, w http.ResponseWriter, r *http.Request) error {
 	b := bufio.NewWriterSize(w, 64<<10)
 	line := []byte{'['}
 	begin := func() {
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
+		s.hurry(w)
 		w.Header().Set("Content-Type", "application/json")
 	}
 	begun := false
@@ -61,7 +61,7 @@ func serveWatchSockets(s *Server, w http.ResponseWriter, r *http.Request) error 
 	if q.Interval < least {
 		return api.Errorf(http.StatusBadRequest, "parameter \"interval\": at least %v", least)
 	}
-	return lines(w, r, func(ctx context.Context, send func(*api.SocketWatch) error) error {
+	return lines(s, w, r, func(ctx context.Context, send func(*api.SocketWatch) error) error {
 		return s.backend.WatchSockets(ctx, &q, send)
 	})
 }

@@ -26,7 +26,7 @@ func serveWatch(s *Server, w http.ResponseWriter, r *http.Request) error {
 	if err := streaming(w); err != nil {
 		return err
 	}
-	send := sender(w)
+	send := s.sender(w)
 	tick := time.NewTicker(q.Interval)
 	defer tick.Stop()
 	for send(s.backend.Stats()) == nil {
@@ -44,7 +44,7 @@ func serveEvents(s *Server, w http.ResponseWriter, r *http.Request) error {
 	if err := readQuery(r.URL.RawQuery, &q); err != nil {
 		return err
 	}
-	return lines(w, r, func(ctx context.Context, send func(*api.Event) error) error {
+	return lines(s, w, r, func(ctx context.Context, send func(*api.Event) error) error {
 		return s.backend.Events(ctx, &q, send)
 	})
 }
@@ -54,7 +54,7 @@ func servePing(s *Server, w http.ResponseWriter, r *http.Request) error {
 	if err := readQuery(r.URL.RawQuery, &q); err != nil {
 		return err
 	}
-	return lines(w, r, func(ctx context.Context, send func(*api.PingReply) error) error {
+	return lines(s, w, r, func(ctx context.Context, send func(*api.PingReply) error) error {
 		return s.backend.Ping(ctx, &q, send)
 	})
 }
@@ -62,19 +62,20 @@ func servePing(s *Server, w http.ResponseWriter, r *http.Request) error {
 // lines answers with what run sends, a line each, beginning with the head as
 // soon as run has found nothing to refuse: with the first line, or at the
 // latest when it ends.
-func lines[T any](w http.ResponseWriter, r *http.Request, run func(context.Context, func(*T) error) error) error {
+func lines[T any](s *Server, w http.ResponseWriter, r *http.Request, run func(context.Context, func(*T) error) error) error {
 	if err := streaming(w); err != nil {
 		return err
 	}
 	var send func(any) error
 	begin := func() {
 		if send == nil {
-			send = sender(w)
+			send = s.sender(w)
 		}
 	}
 	err := run(r.Context(), func(v *T) error {
 		begin()
 		if v == nil { // nothing yet, but it has begun
+			s.hurry(w)
 			return http.NewResponseController(w).Flush()
 		}
 		return send(v)
@@ -123,8 +124,6 @@ func serveConnect(s *Server, w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Connection", "Upgrade")
 		return api.Errorf(http.StatusUpgradeRequired, "this needs a connection that is upgraded to %s", api.Protocol)
 	}
-	s.serve.Add(1)
-	defer s.serve.Done()
 	c, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return fmt.Errorf("upgrade: %w", err)

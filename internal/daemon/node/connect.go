@@ -61,6 +61,7 @@ func (n *Node) Connect(ctx context.Context, q *api.ConnectQuery, rw io.ReadWrite
 		_ = c.tell(api.FrameError, control.ErrorOf(err)) // to a client that may be gone
 	}
 	_ = rw.Close()
+	cancel() // who has read something to send waits for a connection
 	<-left
 	return err
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"errors"
+	"net"
 	"net/http"
 	"net/netip"
 	"strconv"
@@ -116,6 +117,20 @@ func udpSocket(in *socketapi.UDPSocketInfo, memory bool) api.Socket {
 		out.Receive.Free = max(0, out.Receive.Size-out.Receive.Queued)
 	}
 	return out
+}
+
+// Endpoint is the address of a TCP or UDP socket as the API writes it, "" for
+// any other.
+func Endpoint(a net.Addr) string {
+	ap, ok := a.(interface{ AddrPort() netip.AddrPort })
+	if !ok {
+		return ""
+	}
+	at := ap.AddrPort()
+	if at.Addr().IsUnspecified() {
+		return endpoint(netip.AddrPortFrom(netip.Addr{}, at.Port()))
+	}
+	return endpoint(netip.AddrPortFrom(at.Addr().Unmap(), at.Port()))
 }
 
 // endpoint is an address as the API writes it: "*" is any of ours.
