@@ -191,7 +191,8 @@ func (c *TCPConn) MaxSegment() (int, error) {
 func (c *TCPConn) SetMaxSegment(n int) error { return c.set(setting{option: TCP_MAXSEG, value: n}) }
 
 // SetSendAutotune says how far the send buffer may grow by itself: see
-// [Socket.SetSendAutotune]. SendBuffer.AutotuneMax reads it back.
+// [Socket.SetSendAutotune]. SendBuffer.AutotuneMax reads it back. Errors: EINVAL
+// once SO_SNDBUF was set; net.ErrClosed.
 func (c *TCPConn) SetSendAutotune(limit int) error {
 	if !c.valid() {
 		return errNil
@@ -200,7 +201,8 @@ func (c *TCPConn) SetSendAutotune(limit int) error {
 }
 
 // SetReceiveAutotune says how far the receive buffer may grow by itself: see
-// [Socket.SetReceiveAutotune]. ReceiveBuffer.AutotuneMax reads it back.
+// [Socket.SetReceiveAutotune]. ReceiveBuffer.AutotuneMax reads it back. Errors:
+// EINVAL once SO_RCVBUF was set; net.ErrClosed.
 func (c *TCPConn) SetReceiveAutotune(limit int) error {
 	if !c.valid() {
 		return errNil
