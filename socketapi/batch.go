@@ -1,7 +1,6 @@
 package socketapi
 
 import (
-	"net"
 	"syscall"
 
 	"tapstack/stack"
@@ -80,7 +79,7 @@ func (so *Socket) sendNext(b *stack.Batch, m *Message) error {
 // RecvBatch receives a datagram into each of msgs as long as there are any, like
 // recvmmsg(2), at most 1,024, and returns how many it has filled: each as
 // RecvMsg does, with its length in N. The error is that of the first; one that
-// comes later is the next receive's.
+// comes later is the next receive's, or SO_ERROR's, and the socket is ready for it.
 //
 // Errors: EAGAIN if there is none, EOPNOTSUPP for a stream; as [Socket.Recv].
 func (so *Socket) RecvBatch(msgs []Message, flags MsgFlags) (int, error) {
@@ -103,9 +102,8 @@ func (so *Socket) RecvBatch(msgs []Message, flags MsgFlags) (int, error) {
 		case i == 0:
 			return 0, err
 		case err != syscall.EAGAIN: //nolint:errorlint // a Socket's errnos are bare
-			so.rcv.mu.Lock()
-			so.rcv.late = err
-			so.rcv.mu.Unlock()
+			// What is no errno, such as the end of the socket, is told again.
+			so.rcv.late.Store(uint32(errnoOf(err)))
 		}
 		return i, nil
 	}
@@ -129,11 +127,9 @@ func (c *UDPConn) WriteBatch(msgs []Message) (int, error) {
 	defer c.so.done()
 	c.wr.mu.Lock()
 	defer c.wr.mu.Unlock()
-	n, fit := 0, len(msgs)
-	if c.remote.IsValid() {
-		for fit = 0; fit < len(msgs) && !msgs[fit].Addr.IsValid(); {
-			fit++
-		}
+	n, fit := 0, 0
+	for fit < len(msgs) && c.refuses(msgs[fit].Addr) == nil {
+		fit++
 	}
 	for n < fit {
 		err := c.attempt(&c.wr, "sendmmsg", func() error {
@@ -146,7 +142,7 @@ func (c *UDPConn) WriteBatch(msgs []Message) (int, error) {
 		}
 	}
 	if n < len(msgs) {
-		return n, c.writeErr(msgs[n].Addr, net.ErrWriteToConnected)
+		return n, c.writeErr(msgs[n].Addr, c.refuses(msgs[n].Addr))
 	}
 	return n, nil
 }

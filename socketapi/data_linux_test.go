@@ -19,8 +19,9 @@ import (
 	"tapstack/tap"
 )
 
-// dataBytes is what every case moves in each direction: "make data" says 1 GB.
-var dataBytes = flag.Int64("data", 16<<20, "bytes that TestData moves in each direction of each case")
+// dataBytes is what every case moves in each direction, by default a few times
+// what the largest buffers hold: "make data" says 1 GB.
+var dataBytes = flag.Int64("data", 6<<20, "bytes that TestData moves in each direction of each case")
 
 // TestData moves bytes between a stack and the kernel over every kind of TAP,
 // both ways, and compares digests: whatever is cut, joined, summed or steered

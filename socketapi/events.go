@@ -87,6 +87,9 @@ func (so *Socket) Ready() Events {
 	if r&waiter.EventErr != 0 {
 		ev |= EventErr
 	}
+	if so.rcv.late.Load() != 0 {
+		ev |= EventIn | EventErr
+	}
 	shut := tcpip.ShutdownFlags(so.shut.Load())
 	if shut&tcpip.ShutdownRead != 0 {
 		ev |= EventIn | EventRdHup
@@ -131,6 +134,9 @@ func (so *Socket) readyOpen(ep *tcp.Endpoint) Events {
 	var ev Events
 	r := ep.Readiness(waiter.ReadableEvents | waiter.WritableEvents)
 	st, room := so.lookForRoom(ep, true)
+	if so.blocked.Load() {
+		so.stuck() // for a Socket without waiting
+	}
 	if st.Rcv.Closed {
 		ev |= EventIn | EventRdHup
 	} else if r&waiter.ReadableEvents != 0 && so.reached(&st, so.lowat(maxInt)) {

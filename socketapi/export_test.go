@@ -2,6 +2,7 @@ package socketapi
 
 import (
 	"context"
+	"syscall"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -75,3 +76,6 @@ func Pauses(c *TCPConn) int {
 
 // Watching reports whether something of c's is called after every segment.
 func Watching(c *TCPConn) bool { return engine.Watched(c.so.tcp()) }
+
+// SetLate is a RecvBatch that has ended with an errno after its first datagram.
+func SetLate(so *Socket, errno syscall.Errno) { so.rcv.late.Store(uint32(errno)) }

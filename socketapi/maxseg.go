@@ -40,7 +40,6 @@ func setMaxSeg(so *Socket, v int) error {
 		return so.errno(err)
 	}
 	so.maxSeg.Store(int32(v))
-	so.bounded.Store(false)
 	so.boundSegments()
 	so.snd.remeasure.Store(true)
 	return nil
@@ -50,7 +49,7 @@ func setMaxSeg(so *Socket, v int) error {
 // handshake is over. Nothing tells when that is: whoever sends, or asks how large
 // segments are, calls this first.
 func (so *Socket) boundSegments() {
-	if v := so.maxSeg.Load(); v != 0 && !so.bounded.Load() && engine.BoundMSS(so.tcp(), int(v)) {
-		so.bounded.Store(true)
+	if v := so.maxSeg.Load(); v != 0 && so.bounded.Load() != v && engine.BoundMSS(so.tcp(), int(v)) {
+		so.bounded.Store(v)
 	}
 }

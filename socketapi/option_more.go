@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
+
+	"tapstack/socketapi/internal/engine"
 )
 
 // SetLinger decides what Close does with bytes that are not acknowledged
@@ -57,10 +59,9 @@ func (so *Socket) SetCongestionControl(name string) error {
 		return syscall.ENOPROTOOPT
 	}
 	set := func(so *Socket) error {
-		cc := tcpip.CongestionControlOption(name)
-		err := so.errno(so.ep.SetSockOpt(&cc))
-		so.snd.remeasure.Store(true) // the new one wants engine.MendRecovery
-		return err
+		so.mu.Lock()
+		defer so.mu.Unlock()
+		return so.errno(engine.ChooseCongestionControl(so.tcp(), name))
 	}
 	if err := set(so); err != nil {
 		return err

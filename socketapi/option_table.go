@@ -247,6 +247,9 @@ func (so *Socket) pendingErrno() int {
 			return int(syscall.EPIPE)
 		}
 	}
+	if late := so.rcv.late.Swap(0); late != 0 {
+		return int(late)
+	}
 	errno := errnoOf(so.errno(so.ep.LastError()))
 	if errno == 0 {
 		so.startKeepAlive() // SO_ERROR tells that a Connect is through

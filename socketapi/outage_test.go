@@ -26,6 +26,7 @@ func TestOutage(t *testing.T) {
 		"reno":               {nil, stack.TCPConfig{CongestionControl: "reno"}},
 		"reno, large":        {large, stack.TCPConfig{CongestionControl: "reno"}},
 		"chosen later":       {nil, stack.TCPConfig{}},
+		"chosen meanwhile":   {nil, stack.TCPConfig{}},
 		"accepted":           {nil, stack.TCPConfig{}},
 		"without RACK":       {nil, stack.TCPConfig{NoRACK: true}},
 		"without SACK, cwnd": {nil, stack.TCPConfig{NoSACK: true}},
@@ -54,6 +55,11 @@ func TestOutage(t *testing.T) {
 			threshold := conn(t, w).SndSsthresh
 			if threshold == nil || *threshold < 5 {
 				t.Errorf("ssthresh %v after two timeouts", threshold)
+			}
+			if name == "chosen meanwhile" { // nothing is written after it
+				if err := w.SetCongestionControl("reno"); err != nil {
+					t.Fatal(err)
+				}
 			}
 			before, _ := w.Info()
 			la.disturb(1, 0, 0)

@@ -99,12 +99,8 @@ func (c *datagrams) sendMsg(to netip.AddrPort, call string, try func() (int, err
 	if !c.valid() {
 		return 0, errNil
 	}
-	// Package net says these two before it looks at the socket.
-	if to.IsValid() && c.remote.IsValid() {
-		return 0, c.writeErr(to, net.ErrWriteToConnected)
-	}
-	if a := to.Addr(); a.Is6() && !a.Is4In6() && !c.so.v6 {
-		return 0, c.writeErr(to, &net.AddrError{Err: "non-IPv4 address", Addr: a.String()})
+	if err := c.refuses(to); err != nil {
+		return 0, c.writeErr(to, err)
 	}
 	if err := c.so.use(); err != nil {
 		return 0, c.writeErr(to, err)
@@ -120,6 +116,17 @@ func (c *datagrams) sendMsg(to netip.AddrPort, call string, try func() (int, err
 		return 0, c.writeErr(to, err)
 	}
 	return n, nil
+}
+
+// refuses is what package net says of an address before it looks at the socket.
+func (c *datagrams) refuses(to netip.AddrPort) error {
+	if to.IsValid() && c.remote.IsValid() {
+		return net.ErrWriteToConnected
+	}
+	if a := to.Addr(); a.Is6() && !a.Is4In6() && !c.so.v6 {
+		return &net.AddrError{Err: "non-IPv4 address", Addr: a.String()}
+	}
+	return nil
 }
 
 // writeErr wraps the error of a message to an address.

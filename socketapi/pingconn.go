@@ -63,16 +63,24 @@ func listenPing(s *stack.Stack, network, address string) (*PingConn, error) {
 	return c, nil
 }
 
+// echoHeader is the length of an echo request's header.
+const echoHeader = 8
+
+// echoRequest is its type.
+func echoRequest(v6 bool) byte {
+	if v6 {
+		return 128
+	}
+	return 8
+}
+
 // Echo makes an echo request for a ping socket of the given family; seq tells
 // its reply from others.
 func Echo(v6 bool, seq uint16, payload []byte) []byte {
 	// Both families have the same layout: type, code, checksum, identifier,
 	// sequence number (RFC 792, RFC 4443 4.1); only the type differs.
-	b := make([]byte, 8, 8+len(payload))
-	b[0] = 8
-	if v6 {
-		b[0] = 128
-	}
+	b := make([]byte, echoHeader, echoHeader+len(payload))
+	b[0] = echoRequest(v6)
 	b[6], b[7] = byte(seq>>8), byte(seq)
 	return append(b, payload...)
 }

@@ -49,7 +49,7 @@ type Socket struct {
 	autotuneMax  atomic.Int64 // largest receive buffer that autotuning may choose; 0 leaves it to gVisor, below 0 is off
 	sendTuneMax  atomic.Int64 // and send buffer
 	maxSeg       atomic.Int32 // TCP_MAXSEG; 0 is no bound
-	bounded      atomic.Bool  // what is sent keeps to maxSeg
+	bounded      atomic.Int32 // the maxSeg that what is sent keeps to
 
 	lastErrno        atomic.Uint32 // what ended the connection, once a call has returned it
 	shut             atomic.Uint32 // of a socket without connection: what Shutdown ended, as tcpip.ShutdownFlags
@@ -67,7 +67,8 @@ type Socket struct {
 	// leaves zero.
 	users   atomic.Int64
 	closing atomic.Bool
-	mu      sync.Mutex    // guards settings and making closed
+	blocked atomic.Bool   // a send found no room before anything was received
+	mu      sync.Mutex    // guards settings, making closed, and changing account or congestion control
 	closed  chan struct{} // closed after ep is; made by the one close
 }
 

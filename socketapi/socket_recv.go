@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -14,7 +15,10 @@ type receiver struct {
 	mu   sync.Mutex
 	to   sink
 	auto autotune
-	late error // for the next receive: what came after the first datagrams of a RecvBatch
+
+	// late is an errno for the next receive, or SO_ERROR: what came after the
+	// first datagrams of a RecvBatch. 0 is none.
+	late atomic.Uint32
 }
 
 // Recv takes received bytes, like recv(2): of a stream as many as there are and
@@ -132,9 +136,8 @@ func (so *Socket) recvDatagram(p []byte, rest [][]byte, flags MsgFlags) (tcpip.R
 	}
 	so.rcv.mu.Lock()
 	defer so.rcv.mu.Unlock()
-	if err := so.rcv.late; err != nil {
-		so.rcv.late = nil
-		return tcpip.ReadResult{}, 0, err
+	if errno := so.rcv.late.Swap(0); errno != 0 {
+		return tcpip.ReadResult{}, 0, syscall.Errno(errno)
 	}
 	so.rcv.to = sink{p: p, rest: rest, drop: true}
 	defer func() { so.rcv.to = sink{} }()

@@ -22,8 +22,7 @@ type sender struct {
 	mss   int          // of the stream when it began
 	piece int          // how much of a stream is handed to gVisor at a time; 0 until the first send
 
-	// remeasure: mss is another now, or the congestion control. It may be set
-	// without mu.
+	// remeasure: mss is another now. It may be set without mu.
 	remeasure atomic.Bool
 
 	// more: TCP_CORK is on because of MsgMore, and not because the application
@@ -309,7 +308,7 @@ func (so *Socket) sendOne(p []byte, rest [][]byte, to netip.AddrPort, with extra
 	case nil:
 		return size, nil
 	case *tcpip.ErrInvalidEndpointState:
-		if so.kind == datagram && !to.IsValid() && ended(so.stack) == nil {
+		if !to.IsValid() && (so.kind == datagram || so.isEcho(p, rest)) && ended(so.stack) == nil {
 			// A connected socket keeps its route though its NIC was set down
 			// (stack.Route.WritePacket). The socket itself is open.
 			return 0, syscall.ENETUNREACH
@@ -320,4 +319,13 @@ func (so *Socket) sendOne(p []byte, rest [][]byte, to netip.AddrPort, with extra
 		}
 	}
 	return 0, so.errno(err)
+}
+
+// isEcho reports whether p and rest are an echo request, which is all that a ping
+// socket sends.
+func (so *Socket) isEcho(p []byte, rest [][]byte) bool {
+	var head [2]byte
+	src := source{p: p, rest: rest, left: min(total(rest)+len(p), len(head))}
+	_, _ = src.Read(head[:])
+	return len(p)+total(rest) >= echoHeader && head[0] == echoRequest(so.v6) && head[1] == 0
 }

@@ -12,8 +12,10 @@ import (
 
 // TestConn runs the contract of net.Conn that x/net publishes.
 func TestConn(t *testing.T) {
+	t.Parallel()
 	for name, addr := range map[string]netip.Addr{"IPv4": b4.Addr(), "IPv6": b6.Addr()} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			a, b := pair(t, nil)
 			nettest.TestConn(t, func() (c1, c2 net.Conn, stop func(), err error) {
 				l, err := socketapi.Listen(b, "tcp", netip.AddrPortFrom(addr, 0).String())

@@ -25,9 +25,8 @@ type waiting struct {
 
 // register begins to listen to the socket's events. The socket is open.
 func (w *waiting) register() {
-	clock := w.so.stack.Clock()
-	w.rd.init(clock, w.so.queue)
-	w.wr.init(clock, w.so.queue)
+	w.rd.init(&w.so)
+	w.wr.init(&w.so)
 	w.entry.Init((*wakener)(w), readyEvents)
 	w.so.queue.EventRegister(&w.entry)
 }
@@ -42,7 +41,7 @@ func (w *wakener) NotifyEvent(mask waiter.EventMask) {
 	if mask&(waiter.ReadableEvents|waiter.EventErr|waiter.EventHUp|waiter.EventRdHUp) != 0 {
 		w.rd.notify()
 	}
-	if mask&(waiter.WritableEvents|waiter.EventErr|waiter.EventHUp|eventRoom) != 0 {
+	if mask&(waiter.WritableEvents|waiter.EventErr|waiter.EventHUp|eventRoom) != 0 || w.so.unblocked(mask) {
 		w.wr.notify()
 	}
 }
@@ -130,8 +129,8 @@ func (w *waiting) until(ctx context.Context, sd *side, done func() (bool, error)
 			defer so.queue.EventUnregister(&entry)
 			continue
 		}
-		if sd.parker != nil {
-			sd.parker.Park(func() bool { return len(wake) > 0 || ctx.Err() != nil || ended(so.stack) != nil })
+		if p := parkerOf(so.stack.Clock()); p != nil {
+			p.Park(func() bool { return len(wake) > 0 || ctx.Err() != nil || ended(so.stack) != nil })
 		}
 		select {
 		case <-wake:
@@ -168,17 +167,13 @@ type side struct {
 	// too many costs one more look.
 	wake chan struct{}
 
-	parker parker // nil unless the clock is one
-
 	deadline deadline
 }
 
-func (sd *side) init(clock tcpip.Clock, q *waiter.Queue) {
+func (sd *side) init(so *Socket) {
 	sd.wake = make(chan struct{}, 1)
-	sd.parker = parkerOf(clock)
-	sd.deadline.clock = clock
+	sd.deadline.so = so
 	sd.deadline.side = sd
-	sd.deadline.queue = q
 }
 
 // notify wakes the waiter, or makes the next wait return at once. It neither
@@ -193,8 +188,8 @@ func (sd *side) notify() {
 // wait returns when something has happened. The caller holds sd.mu and no
 // other lock.
 func (sd *side) wait() {
-	if sd.parker != nil {
-		sd.parker.Park(func() bool { return len(sd.wake) > 0 })
+	if p := parkerOf(sd.deadline.so.stack.Clock()); p != nil {
+		p.Park(func() bool { return len(sd.wake) > 0 })
 	}
 	<-sd.wake
 }
@@ -213,9 +208,8 @@ func parkerOf(clock tcpip.Clock) parker {
 // deadline is a point on the stack's clock after which calls fail. It keeps
 // one timer for all the deadlines a connection is ever given.
 type deadline struct {
-	clock   tcpip.Clock
+	so      *Socket
 	side    *side
-	queue   *waiter.Queue
 	expired atomic.Bool
 
 	mu    sync.Mutex
@@ -245,7 +239,7 @@ func (d *deadline) set(t time.Time) {
 		d.expired.Store(false)
 		return
 	}
-	left := t.Sub(d.clock.Now())
+	left := t.Sub(d.so.stack.Clock().Now())
 	if left <= 0 {
 		d.expired.Store(true)
 		d.passed()
@@ -253,9 +247,9 @@ func (d *deadline) set(t time.Time) {
 	}
 	d.expired.Store(false)
 	d.armed = true
-	d.at = d.clock.NowMonotonic().Add(left)
+	d.at = d.so.stack.Clock().NowMonotonic().Add(left)
 	if d.timer == nil {
-		d.timer = d.clock.AfterFunc(left, d.fire)
+		d.timer = d.so.stack.Clock().AfterFunc(left, d.fire)
 		return
 	}
 	d.timer.Reset(left)
@@ -269,7 +263,7 @@ func (d *deadline) fire() {
 	if !d.armed {
 		return
 	}
-	if left := d.at.Sub(d.clock.NowMonotonic()); left > 0 {
+	if left := d.at.Sub(d.so.stack.Clock().NowMonotonic()); left > 0 {
 		d.timer.Reset(left)
 		return
 	}
@@ -281,7 +275,7 @@ func (d *deadline) fire() {
 // passed wakes who waits in a call of the side, and who waits beside it.
 func (d *deadline) passed() {
 	d.side.notify()
-	d.queue.Notify(eventDeadline)
+	d.so.queue.Notify(eventDeadline)
 }
 
 // stop releases the timer for good.

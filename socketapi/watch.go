@@ -4,6 +4,7 @@ import (
 	"syscall"
 
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/waiter"
 
 	"tapstack/socketapi/holdup"
 	"tapstack/socketapi/internal/engine"
@@ -38,6 +39,10 @@ const (
 	watchSent    = 1 << iota // tell of eventSent
 	watchAccount             // keep the account
 	watchWindow              // keep the receive window from a dead end
+
+	// watchProgress are what waits for the peer's acknowledgements, which an
+	// engine.OpenRemainder keeps from being refused.
+	watchProgress = watchSent | watchWindow
 )
 
 // watchSent makes the socket tell of eventSent from now on: that bytes were
@@ -54,6 +59,9 @@ func (so *Socket) watch(what uint32) {
 	engine.Lock(ep)
 	defer engine.Unlock(ep)
 	so.watched.Or(what)
+	if what&watchProgress != 0 {
+		engine.OpenRemainderLocked(ep)
+	}
 	engine.WatchLocked(ep, so.handled)
 }
 
@@ -76,7 +84,7 @@ func (so *Socket) handled() {
 		raise(&so.rcvHigh, st.Rcv.Queued)
 	}
 	what := so.watched.Load()
-	if what&watchWindow != 0 {
+	if what&watchProgress != 0 {
 		engine.OpenRemainderLocked(so.tcp())
 	}
 	if what&watchSent != 0 {
@@ -91,12 +99,22 @@ func (so *Socket) handled() {
 // that it may not read, and if the receive window then runs out at a remainder
 // that the scale cannot express, gVisor takes no more acknowledgements either:
 // see engine.OpenRemainder. Connections on which nothing was ever received have
-// no such end before them, and are not watched.
+// no such end before them, and are not watched until something is.
 func (so *Socket) stuck() {
-	if so.watched.Load()&watchWindow == 0 && (so.everRead.Load() || so.look().Rcv.Queued > 0) {
-		so.watch(watchWindow)
-		engine.OpenRemainder(so.tcp())
+	if so.watched.Load()&watchProgress != 0 {
+		return
 	}
+	so.blocked.Store(true) // before the look, so that what comes afterwards is noticed
+	if so.everRead.Load() || so.look().Rcv.Queued > 0 {
+		so.blocked.Store(false)
+		so.watch(watchWindow)
+	}
+}
+
+// unblocked reports whether the first bytes have come for a sender that was
+// stuck: it looks again. It takes no lock.
+func (so *Socket) unblocked(mask waiter.EventMask) bool {
+	return mask&waiter.ReadableEvents != 0 && so.blocked.Load()
 }
 
 // SetAccounting switches on or off that the connection keeps book of what holds
@@ -119,6 +137,8 @@ func (so *Socket) SetAccounting(on bool) error {
 	if ep == nil {
 		return syscall.ENOPROTOOPT
 	}
+	so.mu.Lock()
+	defer so.mu.Unlock()
 	var fresh *engine.Account
 	if on && ep.EndpointState() != tcp.StateListen {
 		fresh = engine.NewAccount(ep, so.queue, so.stack.Clock())

@@ -175,5 +175,6 @@ func (n *NIC) SetMTU(mtu int) error {
 	if err := n.s.ns.SetNICMTU(n.id, uint32(mtu)); err != nil {
 		return fmt.Errorf("nic %s: %w", n.Name(), Errno(err))
 	}
+	n.s.mtuChanged()
 	return nil
 }

@@ -57,7 +57,8 @@ type TCPConfig struct {
 	NoSACK, NoRACK bool
 
 	// TimeWait is how long a closed connection stays in TIME-WAIT, 60 s by
-	// default, with most of the memory it had open, some 6 KiB; FinWait2 how long an orphan waits in FIN-WAIT-2, 60 s.
+	// default, with most of the memory it had open, some 6 KiB; FinWait2 how long
+	// an orphan waits in FIN-WAIT-2, 60 s.
 	TimeWait, FinWait2 time.Duration
 
 	// MinRTO and MaxRTO bound the retransmission timeout: 200 ms and 120 s.

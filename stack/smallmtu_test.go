@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+
 	"tapstack/socketapi"
 	"tapstack/stack"
 	"tapstack/tap"
@@ -46,8 +49,8 @@ func TestSmallestMTU(t *testing.T) {
 				from := &lossyDevice{Device: a}
 				sender, _ := newStack(t, from, &stack.NICConfig{Addresses: []netip.Prefix{our4}})
 				receiver, _ := newStack(t, b, &stack.NICConfig{Addresses: []netip.Prefix{peer4}})
-				if got := receiver.TCP().NoSACK; got != (mtu < 80) {
-					t.Errorf("NoSACK is %v", got)
+				if got := offersSACK(t, receiver); got != (mtu >= 80) {
+					t.Errorf("SACK is %v", got)
 				}
 				l, err := socketapi.Listen(receiver, "tcp", netip.AddrPortFrom(peer4.Addr(), 80).String())
 				if err != nil {
@@ -94,5 +97,49 @@ func TestSmallestMTU(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// offersSACK reports whether new connections of s have SACK.
+func offersSACK(t *testing.T, s *stack.Stack) bool {
+	t.Helper()
+	var on tcpip.TCPSACKEnabled
+	if err := s.Netstack().TransportProtocolOption(tcp.ProtocolNumber, &on); err != nil {
+		t.Fatal(err)
+	}
+	return bool(on)
+}
+
+// TestSetTCPAndSmallMTU: whichever comes last, the settings or an MTU that is too
+// small, SACK is on only where both allow it, and the settings read back as they
+// were set.
+func TestSetTCPAndSmallMTU(t *testing.T) {
+	dev, _ := tap.Pipe(&tap.PipeConfig{MTU: 1000}) // too small for IPv6, so that any will do
+	s, n := newStack(t, dev, &stack.NICConfig{Addresses: []netip.Prefix{our4}})
+	off := s.TCP()
+	off.NoSACK = true
+	on := s.TCP()
+	for i, step := range []struct {
+		do   func() error
+		sack bool
+	}{
+		{func() error { return n.SetMTU(tap.MinMTU) }, false},
+		{func() error { return s.SetTCP(on) }, false},
+		{func() error { return s.SetTCP(s.TCP()) }, false},
+		{func() error { return n.SetMTU(1000) }, true},
+		{func() error { return s.SetTCP(off) }, false},
+		{func() error { return n.SetMTU(tap.MinMTU) }, false},
+		{func() error { return n.SetMTU(900) }, false},
+		{func() error { return s.SetTCP(on) }, true},
+	} {
+		if err := step.do(); err != nil {
+			t.Fatal(err)
+		}
+		if got := offersSACK(t, s); got != step.sack {
+			t.Errorf("step %d: SACK is %v", i, got)
+		}
+	}
+	if s.TCP() != on {
+		t.Errorf("reads back %+v, was set to %+v", s.TCP(), on)
 	}
 }

@@ -28,7 +28,7 @@ type Stack struct {
 	mu      sync.Mutex // guards what follows
 	nics    []*NIC
 	nextNIC tcpip.NICID
-	noSACK  bool  // the configuration has it off for good
+	noSACK  bool  // TCPConfig.NoSACK
 	err     error // why done was closed
 
 	fixedSend, fixedReceive     atomic.Bool  // TCPConfig.NoSendAutotune, NoAutotune
@@ -73,7 +73,6 @@ func New(cfg *Config) (*Stack, error) {
 			},
 		}),
 		nextNIC: 1,
-		noSACK:  tcpCfg.NoSACK,
 		done:    make(chan struct{}),
 		drained: make(chan struct{}),
 	}

@@ -18,7 +18,6 @@ func (s *Stack) setTCP(c TCPConfig) error {
 		snd      = tcpip.TCPSendBufferSizeRangeOption(c.SendBuffer)
 		rcv      = tcpip.TCPReceiveBufferSizeRangeOption(c.ReceiveBuffer.times(receiveMemory, 1))
 		moderate = tcpip.TCPModerateReceiveBufferOption(!c.NoAutotune)
-		sack     = tcpip.TCPSACKEnabled(!c.NoSACK)
 		recovery = tcpip.TCPRACKLossDetection
 		timeWait = tcpip.TCPTimeWaitTimeoutOption(c.TimeWait)
 		finWait2 = tcpip.TCPLingerTimeoutOption(c.FinWait2)
@@ -37,7 +36,6 @@ func (s *Stack) setTCP(c TCPConfig) error {
 		{"send buffer", &snd},
 		{"receive buffer", &rcv},
 		{"autotuning", &moderate},
-		{"SACK", &sack},
 		{"RACK", &recovery},
 		{"TIME-WAIT", &timeWait},
 		{"FIN-WAIT-2", &finWait2},
@@ -56,6 +54,10 @@ func (s *Stack) setTCP(c TCPConfig) error {
 	s.fixedReceive.Store(c.NoAutotune)
 	s.largestSend.Store(int64(c.SendBuffer.Max))
 	s.largestReceive.Store(int64(c.ReceiveBuffer.Max))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.noSACK = c.NoSACK
+	s.fitSACK()
 	return errors.Join(errs...)
 }
 
@@ -102,14 +104,14 @@ func (r BufferRange) times(n, d int) BufferRange {
 	return BufferRange{r.Min * n / d, r.Default * n / d, r.Max * n / d}
 }
 
-// TCP reads back the TCP settings that are in force.
+// TCP reads back the TCP settings that are in force, NoSACK as it was set: what
+// the MTUs make of it is not there.
 func (s *Stack) TCP() TCPConfig {
 	var (
 		cc       tcpip.CongestionControlOption
 		snd      tcpip.TCPSendBufferSizeRangeOption
 		rcv      tcpip.TCPReceiveBufferSizeRangeOption
 		moderate tcpip.TCPModerateReceiveBufferOption
-		sack     tcpip.TCPSACKEnabled
 		recovery tcpip.TCPRecovery
 		timeWait tcpip.TCPTimeWaitTimeoutOption
 		finWait2 tcpip.TCPLingerTimeoutOption
@@ -117,12 +119,15 @@ func (s *Stack) TCP() TCPConfig {
 		maxRTO   tcpip.TCPMaxRTOOption
 	)
 	for _, opt := range []tcpip.GettableTransportProtocolOption{
-		&cc, &snd, &rcv, &moderate, &sack, &recovery, &timeWait, &finWait2, &minRTO, &maxRTO,
+		&cc, &snd, &rcv, &moderate, &recovery, &timeWait, &finWait2, &minRTO, &maxRTO,
 	} {
 		// Fails only for an option that TCP does not have, and New has set
 		// each of these.
 		_ = s.ns.TransportProtocolOption(tcp.ProtocolNumber, opt)
 	}
+	s.mu.Lock()
+	noSACK := s.noSACK
+	s.mu.Unlock()
 	var invalid netstack.TCPInvalidRateLimitOption
 	_ = s.ns.Option(&invalid)
 	if invalid == 0 {
@@ -135,7 +140,7 @@ func (s *Stack) TCP() TCPConfig {
 		ReceiveBuffer:     BufferRange(rcv).times(1, receiveMemory),
 		NoAutotune:        !bool(moderate),
 		NoSendAutotune:    s.fixedSend.Load(),
-		NoSACK:            !bool(sack),
+		NoSACK:            noSACK,
 		NoRACK:            recovery&tcpip.TCPRACKLossDetection == 0,
 		TimeWait:          time.Duration(timeWait),
 		FinWait2:          time.Duration(finWait2),

@@ -128,8 +128,8 @@ func (a *Account) WriterWaits(waits bool) {
 
 // DeviceWaited tells that a packet of this connection has kept its writer in
 // the device for d: that much of the time until the next event is
-// [holdup.DeviceLimited] instead of what it would be. It takes no lock. Whoever writes
-// the packet finds the Account as stack.PacketBuffer.Owner.
+// [holdup.DeviceLimited] instead of what it would be. It takes no lock. Whoever
+// writes the packet finds the Account as stack.PacketBuffer.Owner.
 func (a *Account) DeviceWaited(d time.Duration) {
 	if d > 0 {
 		a.device.Add(int64(d))

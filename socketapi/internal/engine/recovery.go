@@ -61,23 +61,62 @@ type recovery struct {
 
 // MendRecovery puts a [recovery] before the congestion control of ep, unless
 // there is one. It reports false before the handshake is over, and does nothing
-// then. Choosing another algorithm throws it out.
+// then.
 func MendRecovery(ep *tcp.Endpoint) bool {
 	lock(ep)
 	defer unlock(ep)
-	p := unsafe.Pointer(ep)
-	snd := *sndField.in(p)
+	return mendRecovery(ep, nil)
+}
+
+// ChooseCongestionControl is TCP_CONGESTION. On a connection gVisor makes a new
+// algorithm, which throws a [recovery] out; the new one gets it back, amid a
+// recovery too. Of one endpoint only one goroutine at a time may call it.
+func ChooseCongestionControl(ep *tcp.Endpoint, name string) tcpip.Error {
+	lock(ep)
+	r, _ := ccOf(ep).(*recovery)
+	unlock(ep)
+	cc := tcpip.CongestionControlOption(name)
+	if err := ep.SetSockOpt(&cc); err != nil {
+		return err
+	}
+	if r != nil {
+		lock(ep)
+		defer unlock(ep)
+		mendRecovery(ep, r)
+	}
+	return nil
+}
+
+// ccOf is the congestion control of ep, nil before the handshake is over.
+func ccOf(ep *tcp.Endpoint) congestionControl {
+	snd := *sndField.in(unsafe.Pointer(ep))
 	if snd == nil {
+		return nil
+	}
+	cc, _ := ccIn(snd).Interface().(congestionControl)
+	return cc
+}
+
+// ccIn is where a sender has it.
+func ccIn(snd unsafe.Pointer) reflect.Value {
+	return reflect.NewAt(ccType, unsafe.Add(snd, ccOffset)).Elem()
+}
+
+// mendRecovery puts r, or a new one, where MendRecovery does.
+func mendRecovery(ep *tcp.Endpoint, r *recovery) bool {
+	cc := ccOf(ep)
+	if cc == nil {
 		return false
 	}
-	field := reflect.NewAt(ccType, unsafe.Add(snd, ccOffset)).Elem()
-	cc, ok := field.Interface().(congestionControl)
-	if !ok {
-		return false
+	if _, there := cc.(*recovery); there {
+		return true
 	}
-	if _, there := cc.(*recovery); !there {
-		field.Set(reflect.ValueOf(&recovery{congestionControl: cc, ep: p, snd: snd}))
+	p := unsafe.Pointer(ep)
+	if r == nil {
+		r = &recovery{ep: p, snd: *sndField.in(p)}
 	}
+	r.congestionControl = cc
+	ccIn(r.snd).Set(reflect.ValueOf(r))
 	return true
 }
 

@@ -31,7 +31,8 @@ import (
 //
 // A watched endpoint pays for every segment: gVisor makes a copy of its state,
 // 768 bytes on the heap and SACK blocks besides, which with the collector's
-// share is 0.5 to 1 us. One not watched pays nothing. tcp.NewProtocolProbe uses the same field; Watch replaces that too.
+// share is 0.5 to 1 us. One not watched pays nothing. tcp.NewProtocolProbe uses
+// the same field; Watch replaces that too.
 func Watch(ep *tcp.Endpoint, fn func()) {
 	lock(ep)
 	defer unlock(ep)
