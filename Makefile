@@ -84,6 +84,7 @@ conformance: go ## score all packet scripts, ours and those in CONFORMANCE, into
 	@[ -z "$$CONFORMANCE" ] || go test -count=1 -v -run='^TestTimes$$' ./internal/conformance -write
 	go test -count=1 -timeout=60m -run='^TestRepeats$$' ./internal/conformance $(if $(REPEATS),$${CONFORMANCE:+-write} -repeats=$(REPEATS))
 	go test -count=1 -run='^TestResults$$' ./internal/conformance -write
+	go test -count=1 -v -run='^TestMutations$$' ./drill
 
 .PHONY: repeat
 repeat: go ## run racy scenarios 1,000 times on 1, 2 and 8 processors: one capture, byte for byte
