@@ -190,9 +190,10 @@ func (r *run) returned(b *blocked, res result) {
 	}
 	for _, o := range res.outs {
 		if !r.matches(o.want, o.got) {
+			got := r.show(o)
 			panic(&stop{
-				pos: o.want.At(), outcome: Fail, reason: c.Name + ": " + o.what + " is " + script.Show(o.got) + ", want " + script.Format(o.want),
-				want: script.Format(c), got: o.what + " = " + script.Show(o.got), diffs: []string{o.what},
+				pos: o.want.At(), outcome: Fail, reason: c.Name + ": " + o.what + " is " + got + ", want " + script.Format(o.want),
+				want: script.Format(c), got: o.what + " = " + got, diffs: []string{o.what},
 			})
 		}
 	}

@@ -2,6 +2,7 @@ package drill
 
 import (
 	"math"
+	"strings"
 	"syscall"
 	"time"
 
@@ -57,6 +58,27 @@ func (c *caller) pollEvents(ev socketapi.Events) int64 {
 		}
 	}
 	return out
+}
+
+// show is what came, events of poll and epoll by their names.
+func (r *run) show(o output) string {
+	prefix := map[string]string{"revents": "POLL", "events": "EPOLL"}[o.what]
+	n, ok := o.got.(int64)
+	if !ok || prefix == "" || n == 0 {
+		return script.Show(o.got)
+	}
+	var names []string
+	for _, k := range constantTable {
+		bit, known := r.consts[k.name]
+		if known && strings.HasPrefix(k.name, prefix) && !strings.HasPrefix(k.name, "EPOLL_") && n&bit == bit {
+			names = append(names, k.name)
+			n &^= bit
+		}
+	}
+	if n != 0 {
+		names = append(names, script.Show(n))
+	}
+	return strings.Join(names, "|")
 }
 
 func (c *caller) poll() try {

@@ -47,6 +47,8 @@ type Config struct {
 	// Capture, if not nil, gives a writer for a pcapng file of what passed a
 	// host's wire. Run closes it.
 	Capture func(host string) (io.WriteCloser, error)
+
+	done <-chan struct{} // a Suite's: closed when its scripts are to end early
 }
 
 const (

@@ -4,10 +4,14 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+
 	"tapstack/drill/script"
+	"tapstack/tap"
 )
 
 // seconds writes a time as scripts do.
@@ -34,8 +38,12 @@ func describe(f *flow, p *packet, like *script.Packet) string {
 		out.Body = describeTCP(f, p.tcp)
 	case p.udp != nil:
 		out.Body = &script.UDP{Len: exact(len(p.udp.data))}
+	case p.isNDP():
+		out.Body = describeNDP(p)
 	case p.icmp != nil:
 		return "> " + describeICMP(p)
+	case p.isARP():
+		out.Body = describeARP(p)
 	default:
 		return "> frame " + hex.EncodeToString(p.frame[:min(len(p.frame), 60)])
 	}
@@ -122,4 +130,28 @@ func describeOption(f *flow, o option) string { return script.Format(optionNode(
 func describeICMP(p *packet) string {
 	be := binary.BigEndian
 	return fmt.Sprintf("icmp type_%d code_%d id %d seq %d (%d)", p.icmp[0], p.icmp[1], be.Uint16(p.icmp[4:]), be.Uint16(p.icmp[6:]), len(p.icmp)-8)
+}
+
+func describeARP(p *packet) *script.ARP {
+	b := header.ARP(p.frame[tap.EthernetHeaderLen:])
+	sender, _ := netip.AddrFromSlice(b.ProtocolAddressSender())
+	target, _ := netip.AddrFromSlice(b.ProtocolAddressTarget())
+	if b.Op() != header.ARPReply {
+		return &script.ARP{Target: target, Tell: sender}
+	}
+	mac := script.MAC(b.HardwareAddressSender())
+	return &script.ARP{Reply: true, Target: sender, MAC: &mac}
+}
+
+func describeNDP(p *packet) *script.NDP {
+	b := p.icmp
+	n := &script.NDP{Advert: b[0] == ndpAdvert, Target: netip.AddrFrom16([16]byte(b[8:ndpLen])), From: p.src}
+	if n.Advert {
+		n.Router, n.Solicited, n.Override = b[4]&ndpRouter != 0, b[4]&ndpSolicited != 0, b[4]&ndpOverride != 0
+	}
+	if opt := b[ndpLen:]; len(opt) >= 8 {
+		mac := script.MAC(opt[2:8])
+		n.MAC = &mac
+	}
+	return n
 }

@@ -76,6 +76,11 @@ func (r *run) arp(h *host, a *script.ARP) []byte {
 	return linkFrame(broadcast, etherARP, b)
 }
 
+// isARP reports whether a frame is an ARP packet of Ethernet's and IPv4's.
+func (p *packet) isARP() bool {
+	return p.etherType == etherARP && header.ARP(p.frame[tap.EthernetHeaderLen:]).IsValid()
+}
+
 func (d *differ) arp(want *script.ARP, p *packet) {
 	b := header.ARP(p.frame[tap.EthernetHeaderLen:])
 	if !b.IsValid() {

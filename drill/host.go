@@ -191,6 +191,11 @@ func (r *run) startCapture(h *host, w tap.Device) tap.Device {
 // first packet with its name.
 func (h *host) declare(c *script.Conn) {
 	f := &flow{name: c.Name, local: c.Local, remote: c.Remote}
+	for _, a := range []netip.Addr{f.local.Addr(), f.remote.Addr()} {
+		if a.IsValid() && h.local.IsValid() && a.Is4() != h.local.Is4() {
+			fail(c.Pos, "the connection's address %s is not of the IP version that the script runs over", a)
+		}
+	}
 	if !f.local.Addr().IsValid() {
 		f.local = netip.AddrPortFrom(h.local, or(f.local.Port(), localPort))
 	}

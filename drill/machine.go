@@ -21,8 +21,13 @@ func (r *run) step() {
 	}
 }
 
-// overdue ends the script when it has taken too long.
+// overdue ends the script when it has taken too long, or nobody waits for it.
 func (r *run) overdue() {
+	select {
+	case <-r.cfg.done:
+		panic(&stop{pos: r.pos, outcome: Fail, reason: "interrupted", interrupted: true})
+	default:
+	}
 	if !time.Now().Before(r.deadline) {
 		fail(r.pos, "takes longer than %v", r.cfg.WallLimit)
 	}

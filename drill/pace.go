@@ -54,14 +54,15 @@ func (virtual) close()                  {}
 // there; what they do is noticed by frames and by the sockets' events.
 type wall struct {
 	deadline time.Time // no step goes beyond
+	done     <-chan struct{}
 	woken    chan struct{}
 	poller   *socketapi.Poller
 	queue    alarms
 	order    int
 }
 
-func newWall(deadline time.Time) *wall {
-	return &wall{deadline: deadline, woken: make(chan struct{}, 1), poller: socketapi.NewPoller()}
+func newWall(deadline time.Time, done <-chan struct{}) *wall {
+	return &wall{deadline: deadline, done: done, woken: make(chan struct{}, 1), poller: socketapi.NewPoller()}
 }
 
 func (*wall) Now() time.Time { return time.Now() }
@@ -97,6 +98,8 @@ func (p *wall) step(limit time.Time) bool {
 		return true
 	case <-timer.C:
 		return p.fire()
+	case <-p.done:
+		return false
 	}
 }
 

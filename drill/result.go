@@ -47,6 +47,8 @@ type Result struct {
 	Output  string        // what the script printed
 	Virtual time.Duration // how long it took, on its own clock
 	Wall    time.Duration // and on ours
+
+	interrupted bool // it was not the script that ended it: no outcome
 }
 
 // String is the result as a report has it: a line, and for a failure below it
@@ -70,7 +72,7 @@ func (r *Result) String() string {
 	if r.Got != "" {
 		fmt.Fprintf(&b, "\n    got   %s", r.Got)
 	}
-	if m := marks(r.Want, r.Got); m != "" && isPacket(r.Want) && isPacket(r.Got) {
+	if m := marks(r.Want, r.Got, r.stampsCount()); m != "" && isPacket(r.Want) && isPacket(r.Got) {
 		fmt.Fprintf(&b, "\n          %s", m)
 	}
 	return b.String()
@@ -82,14 +84,20 @@ func isPacket(s string) bool {
 	return strings.HasPrefix(after, "> ") || strings.HasPrefix(after, "< ")
 }
 
+// stampsCount reports whether it was a timestamp that differed.
+func (r *Result) stampsCount() bool {
+	return slices.ContainsFunc(r.Diffs, func(d string) bool { return strings.HasPrefix(d, "option TS") })
+}
+
 // marks is a line of carets to stand below got, under the words in which it is
 // not what was wanted. The windows that packets have and expectations leave out
-// are passed over, and so are times that differ by little.
-func marks(want, got string) string {
+// are passed over, and so are times that differ by little and, unless they
+// count, the numbers of timestamps.
+func marks(want, got string, stamps bool) string {
 	left := strings.Fields(want)
 	open := !slices.Contains(left, "win")
 	var b strings.Builder
-	first, skip := true, 0
+	first, skip, last := true, 0, ""
 	for at := 0; at < len(got); {
 		for at < len(got) && got[at] == ' ' {
 			at++
@@ -107,15 +115,23 @@ func marks(want, got string) string {
 		case len(left) == 0:
 			return b.String()
 		default:
-			if word != left[0] && (!first || !near(left[0], word)) {
+			same := word == left[0] || first && near(left[0], word)
+			if !same && !stamps && (last == "val" || last == "ecr") {
+				same = afterNumber(word) == afterNumber(left[0])
+			}
+			if !same {
 				fmt.Fprintf(&b, "%*s%s", at-b.Len(), "", strings.Repeat("^", len(word)))
 			}
 			left, first = left[1:], false
 		}
+		last = word
 		at = end
 	}
 	return b.String()
 }
+
+// afterNumber is what stands after the number that a word begins with.
+func afterNumber(word string) string { return strings.TrimLeft(word, "0123456789") }
 
 // near reports whether two times, or ranges of them, are within what the
 // shortest tolerance allows.
@@ -134,6 +150,8 @@ type stop struct {
 	reason    string
 	want, got string
 	diffs     []string
+
+	interrupted bool
 }
 
 // fail ends the script: it is not as written.

@@ -3,6 +3,7 @@ package drill
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
@@ -13,11 +14,23 @@ import (
 
 // RunFile reads a script and runs it. cfg may be nil.
 func RunFile(path string, cfg *Config) *Result {
-	src, err := os.ReadFile(path)
+	src, err := readScript(path)
 	if err != nil {
 		return &Result{Path: path, Outcome: Fail, Reason: err.Error()}
 	}
-	return RunText(path, string(src), cfg)
+	return RunText(path, src, cfg)
+}
+
+// readScript reads a script, and a byte more than one may have where there is
+// no end, as of /dev/zero: Parse refuses that.
+func readScript(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	src, err := io.ReadAll(io.LimitReader(f, script.MaxSize+1))
+	return string(src), err
 }
 
 // RunText runs a script that is in memory; path is for messages. cfg may be
@@ -58,6 +71,9 @@ func parseFailure(path string, err error) *Result {
 // single call.
 func Run(s *script.Script, cfg *Config) *Result {
 	c := cfg.withDefaults()
+	if len(s.Events) == 0 {
+		return &Result{Path: s.File, Outcome: Fail, Reason: "nothing happens here: a script has at least one event"}
+	}
 	if res := tooLong(s, c); res != nil {
 		return res
 	}
@@ -123,7 +139,7 @@ func runAll(s *script.Script, c Config) *Result {
 		one := runOnce(s, c, vars, begun.Add(c.WallLimit))
 		one.Virtual += res.Virtual
 		one.Output = res.Output + one.Output
-		if res = one; one.Outcome != Pass && len(vars) > 0 {
+		if res = one; one.Outcome != Pass && len(s.Params) > 0 {
 			res.Reason = fmt.Sprintf("%s (with %s)", one.Reason, showVars(s, vars))
 		}
 		if one.Outcome == Pass && time.Since(begun) > c.WallLimit {
@@ -208,7 +224,7 @@ func eachValue(pos script.Pos, spans []*script.Span, lookup script.Lookup, f fun
 func runOnce(s *script.Script, c Config, vars map[string]any, deadline time.Time) (res *Result) {
 	r := &run{script: s, cfg: c, clock: virtual{stack.NewVirtualClock()}, vars: vars, deadline: deadline}
 	if c.RealTime != nil {
-		r.clock = newWall(deadline)
+		r.clock = newWall(deadline, c.done)
 	}
 	defer r.clock.close()
 	r.start = r.clock.Now()
@@ -254,6 +270,7 @@ func (res *Result) record(st *stop) {
 	res.Outcome, res.Reason = st.outcome, st.reason
 	res.Line, res.Column = int(st.pos.Line), int(st.pos.Col)
 	res.Want, res.Got, res.Diffs = st.want, st.got, st.diffs
+	res.interrupted = st.interrupted
 }
 
 // check fails the script for an error of its own making.

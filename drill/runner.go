@@ -20,7 +20,8 @@ type Suite struct {
 	Config Config
 
 	// Paths are files, and folders in which every file that ends in ".pkt" is
-	// a script.
+	// a script. Links to folders are not followed, and pipes and devices in
+	// folders are passed over.
 	Paths []string
 
 	// Parallel is how many scripts run at a time; 0 is one for each CPU, and
@@ -54,8 +55,9 @@ func (r *Report) Count(o Outcome) int {
 	return n
 }
 
-// Run runs the scripts. It ends early when ctx does, after the scripts that
-// are running. Errors are those of finding the scripts; a script that cannot
+// Run runs the scripts. It ends early when ctx does; scripts that have not come
+// to their end by then are not in the report. Other errors are those of finding
+// the scripts, and of a PcapDir that cannot be written to; a script that cannot
 // be read is one that failed.
 func (s *Suite) Run(ctx context.Context) (*Report, error) {
 	files, err := find(s.Paths)
@@ -63,10 +65,11 @@ func (s *Suite) Run(ctx context.Context) (*Report, error) {
 		return nil, err
 	}
 	if s.PcapDir != "" {
-		if err := os.MkdirAll(s.PcapDir, 0o755); err != nil {
+		if err := writableDir(s.PcapDir); err != nil {
 			return nil, err
 		}
 	}
+	names := captureNames(files)
 	begun := time.Now()
 	results := make([]*Result, len(files))
 	next := make(chan int)
@@ -76,7 +79,10 @@ func (s *Suite) Run(ctx context.Context) (*Report, error) {
 	for range min(s.parallel(), len(files)) {
 		workers.Go(func() {
 			for i := range next {
-				res := s.one(files[i])
+				res := s.one(ctx, files[i], names[i])
+				if res.interrupted {
+					continue
+				}
 				mu.Lock()
 				results[i] = res
 				if done++; s.Done != nil {
@@ -123,7 +129,7 @@ func find(paths []string) ([]string, error) {
 		}
 		before := len(files)
 		err = filepath.WalkDir(p, func(path string, d fs.DirEntry, err error) error {
-			if err == nil && !d.IsDir() && filepath.Ext(path) == ".pkt" {
+			if err == nil && filepath.Ext(path) == ".pkt" && isFile(path, d) {
 				files = append(files, path)
 			}
 			return err
@@ -138,38 +144,80 @@ func find(paths []string) ([]string, error) {
 	return files, nil
 }
 
+// isFile reports whether an entry of a folder is a regular file, or a link to
+// one. What cannot be told, because the link leads nowhere, is one: it is for
+// RunFile to say so.
+func isFile(path string, d fs.DirEntry) bool {
+	if d.Type()&fs.ModeSymlink == 0 {
+		return d.Type().IsRegular()
+	}
+	info, err := os.Stat(path)
+	return err != nil || info.Mode().IsRegular()
+}
+
+// writableDir makes a folder, and sees that files can be made in it.
+func writableDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, ".drill-*")
+	if err != nil {
+		return err
+	}
+	_ = f.Close()
+	return os.Remove(f.Name())
+}
+
 // one runs a script, and leaves a capture of a failure. In virtual time that is
 // made by another run; in real time another run might pass.
-func (s *Suite) one(path string) *Result {
-	cfg := s.Config
+func (s *Suite) one(ctx context.Context, path, name string) *Result {
+	plain := s.Config
+	plain.done = ctx.Done()
+	cfg := plain
 	var captures []string
 	if s.PcapDir != "" {
 		cfg.Capture = func(host string) (io.WriteCloser, error) {
-			name := filepath.Join(s.PcapDir, captureName(path, host))
-			captures = append(captures, name)
-			return os.Create(name)
+			file := filepath.Join(s.PcapDir, captureFile(name, host))
+			captures = append(captures, file)
+			return os.Create(file)
 		}
 	}
 	if cfg.RealTime == nil {
-		res := RunFile(path, &s.Config)
-		if res.Outcome == Fail && cfg.Capture != nil {
+		res := RunFile(path, &plain)
+		if res.Outcome == Fail && !res.interrupted && cfg.Capture != nil {
 			RunFile(path, &cfg)
 		}
 		return res
 	}
 	res := RunFile(path, &cfg)
-	if res.Outcome != Fail {
-		for _, name := range captures {
-			_ = os.Remove(name)
+	if res.Outcome != Fail || res.interrupted {
+		for _, file := range captures {
+			_ = os.Remove(file)
 		}
 	}
 	return res
 }
 
-// captureName is a script's path as one file name.
-func captureName(path, host string) string {
-	name := strings.TrimSuffix(path, filepath.Ext(path))
-	name = strings.Trim(strings.NewReplacer("/", "_", `\`, "_", ":", "_", "..", "").Replace(name), "_")
+// captureNames are the paths of scripts, each as one file name that no other
+// has: "a/b_c.pkt" and "a_b/c.pkt", or one script that is run twice, do not
+// write to the same file.
+func captureNames(paths []string) []string {
+	names := make([]string, len(paths))
+	taken := make(map[string]bool, len(paths))
+	for i, path := range paths {
+		plain := strings.TrimSuffix(path, filepath.Ext(path))
+		plain = strings.Trim(strings.NewReplacer("/", "_", `\`, "_", ":", "_", "..", "").Replace(plain), "_")
+		name := plain
+		for n := 2; taken[name]; n++ {
+			name = fmt.Sprintf("%s~%d", plain, n)
+		}
+		taken[name] = true
+		names[i] = name
+	}
+	return names
+}
+
+func captureFile(name, host string) string {
 	if host != "" {
 		name += "." + host
 	}

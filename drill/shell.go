@@ -64,6 +64,12 @@ var ignoredSysctls = map[string]bool{
 	"net.ipv4.tcp_metrics_save": true, "net.ipv4.tcp_no_metrics_save": true,
 }
 
+// alwaysOn are switches for what this stack always does: they can be switched
+// on, and not off.
+var alwaysOn = map[string]bool{
+	"net.ipv4.tcp_timestamps": true, "net.ipv4.tcp_window_scaling": true, "net.inet.tcp.rfc1323": true,
+}
+
 func (r *run) sysctl(c *stack.TCPConfig, pos script.Pos, name, value string) {
 	n, err := strconv.ParseInt(value, 0, 32)
 	on := err == nil && n != 0
@@ -75,6 +81,7 @@ func (r *run) sysctl(c *stack.TCPConfig, pos script.Pos, name, value string) {
 	}
 	switch {
 	case ignoredSysctls[name]:
+	case on && alwaysOn[name]:
 	case name == "net.ipv4.tcp_sack" || name == "net.inet.tcp.sack.enable":
 		c.NoSACK = !on
 	case name == "net.ipv4.tcp_recovery":

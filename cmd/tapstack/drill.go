@@ -169,6 +169,9 @@ func runDrill(stdout, stderr io.Writer, f *drillFlags, paths []string) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// What does not end by a first signal, such as reading from a pipe, does by
+	// a second.
+	defer context.AfterFunc(ctx, stop)()
 	report, err := s.Run(ctx)
 	if progress {
 		fmt.Fprint(stderr, "\r\x1b[K")
@@ -184,6 +187,9 @@ func runDrill(stdout, stderr io.Writer, f *drillFlags, paths []string) error {
 		}
 	} else if err := report.WriteText(stdout, f.verbose); err != nil {
 		return err
+	}
+	if errors.Is(err, context.Canceled) {
+		err = fmt.Errorf("interrupted, with %d scripts done", len(report.Results))
 	}
 	if err == nil && report.Count(drill.Pass) < len(report.Results) {
 		err = errNotAllPassed
