@@ -20,8 +20,9 @@ func narrow(t *testing.T) (c, far *socketapi.TCPConn, closeWindow func()) {
 	a, b, la, _ := linked(t, nil, &stack.Config{TCP: stack.TCPConfig{
 		SendBuffer:    stack.BufferRange{Default: 256 << 10, Max: 256 << 10},
 		ReceiveBuffer: stack.BufferRange{Default: 128 << 10},
-		// A machine that is slow is no loss, which would close the congestion window.
-		MinRTO: 2 * time.Second, NoRACK: true,
+		// A machine that is slow is no loss, which would close the congestion
+		// window; nor is it a queue that fills, for which cubic takes it.
+		MinRTO: 2 * time.Second, NoRACK: true, CongestionControl: "reno",
 	}})
 	c, far = connect(t, a, b, b4.Addr())
 	return c, far, func() {
