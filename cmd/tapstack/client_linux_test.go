@@ -241,6 +241,9 @@ func TestCaptureCommand(t *testing.T) {
 				p.wants(t, 0, "ping -c 1 192.168.77.1")
 			}
 		}
+		if !strings.HasSuffix(out.String(), "4 frames, 0 dropped\n") {
+			t.Errorf("%v: no sum at the end of\n%s", args, &out)
+		}
 		if len(args) == 0 && strings.Count(out.String(), " > IP 192.168.77.2 > 192.168.77.1: ICMP EchoRequest") == 0 {
 			t.Errorf("text:\n%s", &out)
 		}
@@ -262,7 +265,7 @@ func TestCaptureCommand(t *testing.T) {
 	// A disk that is full ends the capture, not the daemon.
 	if _, err := os.Stat("/dev/full"); err == nil {
 		cmd := exec.CommandContext(within(t), program, "capture", "--socket", p.socket, "-w", "/dev/full")
-		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "no space left") {
+		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "no space left") || !strings.Contains(string(out), " frames, ") {
 			t.Errorf("%v: %s", err, out)
 		}
 		p.wants(t, 0, "ping -c 1 192.168.77.1", "1 received")
