@@ -414,6 +414,30 @@ func TestCompletion(t *testing.T) {
 	}
 }
 
+// TestCompleteValues: what follows is completed too, from a daemon if there is
+// one to ask.
+func TestCompleteValues(t *testing.T) {
+	p := start(t, needTAP(t), "-c", config(t, controlledConfig))
+	for _, c := range []struct {
+		args []string
+		want string // a line
+	}{
+		{[]string{"ss", "state", "est"}, "established"},
+		{[]string{"top", "--sort", ""}, "sendq"},
+		{[]string{"capture", "-Q", "i"}, "inout"},
+		{[]string{"capture", "-i", ""}, "tap0"},
+		{[]string{"set", "log"}, "log-level="},
+		{[]string{"set", "log-level=d"}, "log-level=debug"},
+		{[]string{"set", "accounting="}, "accounting=off"},
+		{[]string{"set", "net.ipv4.tcp_rm"}, "net.ipv4.tcp_rmem="},
+	} {
+		status, out, _ := p.ask(t, nil, append([]string{"__complete"}, c.args...)...)
+		if status != 0 || !slices.Contains(strings.Split(out, "\n"), c.want) {
+			t.Errorf("%q: no %q among\n%s", c.args, c.want, out)
+		}
+	}
+}
+
 func TestCheckCommand(t *testing.T) {
 	status, stdout, stderr := call("check", "-c", config(t, good))
 	if status != 0 || !strings.Contains(stdout, "good") || stderr != "" {

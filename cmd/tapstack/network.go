@@ -174,6 +174,8 @@ know (vlan, gateway, names of hosts) is refused.`,
 		}
 		return f.Close()
 	})
+	completeFlag(cmd, "interface", askingDaemon(socket, linkNames))
+	completeFlag(cmd, "direction", oneOf("in", "out", "inout"))
 	return cmd
 }
 
