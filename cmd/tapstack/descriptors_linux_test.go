@@ -24,8 +24,8 @@ func TestFewDescriptors(t *testing.T) {
 	if err != nil {
 		t.Skip(err)
 	}
-	p.Cmd.Args = append([]string{sh, "-c", `ulimit -n 64; exec "$0" "$@"`}, p.Cmd.Args...)
-	p.Cmd.Path = sh
+	p.Args = append([]string{sh, "-c", `ulimit -n 64; exec "$0" "$@"`}, p.Args...)
+	p.Path = sh
 	p.begin(t)
 	var clients []net.Conn
 	for range 300 {

@@ -33,7 +33,7 @@ func (o *Nstat) Run(ctx context.Context, c *client.Client, w io.Writer) error {
 		if err != nil {
 			return err
 		}
-		return o.print(w, nil, &st, 0)
+		return o.show(w, nil, &st, 0)
 	}
 	var before *api.Stats
 	n := 0
@@ -44,7 +44,7 @@ func (o *Nstat) Run(ctx context.Context, c *client.Client, w io.Writer) error {
 		elapsed := now.Sub(at)
 		at = now
 		if before != nil {
-			if err := o.print(w, before, st, elapsed); err != nil {
+			if err := o.show(w, before, st, elapsed); err != nil {
 				return err
 			}
 			if n++; n == o.Count {
@@ -60,9 +60,9 @@ func (o *Nstat) Run(ctx context.Context, c *client.Client, w io.Writer) error {
 	return err
 }
 
-// print prints the counters of st, less what they were an interval before; nil
+// show prints the counters of st, less what they were an interval before; nil
 // is nothing.
-func (o *Nstat) print(w io.Writer, before, st *api.Stats, interval time.Duration) error {
+func (o *Nstat) show(w io.Writer, before, st *api.Stats, interval time.Duration) error {
 	was := make(map[string]uint64)
 	if before != nil {
 		for _, c := range before.Counters {

@@ -16,7 +16,7 @@ func TestNstatClockJumps(t *testing.T) {
 	for _, jump := range []time.Duration{-time.Hour, 0, time.Hour} {
 		after := &api.Stats{Time: now.Add(jump), Counters: []api.Counter{{Name: "TcpInSegs", Value: 30}}}
 		var out strings.Builder
-		if err := (&Nstat{}).print(&out, before, after, 2*time.Second); err != nil {
+		if err := (&Nstat{}).show(&out, before, after, 2*time.Second); err != nil {
 			t.Fatal(err)
 		}
 		if f := strings.Fields(out.String()); len(f) != 3 || f[1] != "20" || f[2] != "10.0" {

@@ -79,35 +79,33 @@ type peerListener struct {
 
 // Accept implements net.Listener.
 func (l *peerListener) Accept() (net.Conn, error) {
-	for {
-		c, err := l.AcceptUnix()
-		if err != nil {
-			return nil, err
+	c, err := l.AcceptUnix()
+	if err != nil {
+		return nil, err
+	}
+	p := &peerConn{UnixConn: c}
+	cred, err := l.s.peer(c)
+	if err != nil {
+		l.s.log.Warn("control: a connection without credentials", "err", err)
+	} else {
+		p.access = l.s.accessOf(&cred)
+	}
+	if p.access == accessNone {
+		l.s.refused(&cred)
+		p.why = api.Errorf(http.StatusForbidden, "you may not use this control socket")
+	} else if !l.s.conns.take(p.access) {
+		p.access = accessNone
+		p.why = api.Errorf(http.StatusServiceUnavailable, "too busy: too many connections at once")
+	}
+	if p.why != nil {
+		p.done = func() { l.s.turned.remove(p) }
+		if old := l.s.turned.add(p); old != nil {
+			old.dismiss()
 		}
-		p := &peerConn{UnixConn: c}
-		cred, err := l.s.peer(c)
-		if err != nil {
-			l.s.log.Warn("control: a connection without credentials", "err", err)
-		} else {
-			p.access = l.s.accessOf(&cred)
-		}
-		if p.access == accessNone {
-			l.s.refused(&cred)
-			p.why = api.Errorf(http.StatusForbidden, "you may not use this control socket")
-		} else if !l.s.conns.take(p.access) {
-			p.access = accessNone
-			p.why = api.Errorf(http.StatusServiceUnavailable, "too busy: too many connections at once")
-		}
-		if p.why != nil {
-			p.done = func() { l.s.turned.remove(p) }
-			if old := l.s.turned.add(p); old != nil {
-				old.dismiss()
-			}
-			return p, nil
-		}
-		p.done = func() { l.s.conns.give(p.access) }
 		return p, nil
 	}
+	p.done = func() { l.s.conns.give(p.access) }
+	return p, nil
 }
 
 // turned are the connections that are only told why not, the oldest first. They
