@@ -106,6 +106,7 @@ settings by Linux's sysctl names, for sockets made from now on.`,
 	cmd.RunE = asking(socket, func(ctx context.Context, c *client.Client, args []string) error {
 		return cli.Set(ctx, c, args, asJSON(), cmd.OutOrStdout())
 	})
+	cmd.ValidArgsFunction = completeSettings(socket)
 	return cmd
 }
 

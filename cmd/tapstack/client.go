@@ -90,5 +90,6 @@ reckoned from the last segment.`,
 		o.Filter = args
 		return o.Run(ctx, c, cmd.OutOrStdout())
 	})
+	cmd.ValidArgsFunction = completeFilter
 	return cmd
 }

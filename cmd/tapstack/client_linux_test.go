@@ -241,6 +241,9 @@ func TestCaptureCommand(t *testing.T) {
 				p.wants(t, 0, "ping -c 1 192.168.77.1")
 			}
 		}
+		if !strings.HasSuffix(out.String(), "4 frames, 0 dropped\n") {
+			t.Errorf("%v: no sum at the end of\n%s", args, &out)
+		}
 		if len(args) == 0 && strings.Count(out.String(), " > IP 192.168.77.2 > 192.168.77.1: ICMP EchoRequest") == 0 {
 			t.Errorf("text:\n%s", &out)
 		}
@@ -262,7 +265,7 @@ func TestCaptureCommand(t *testing.T) {
 	// A disk that is full ends the capture, not the daemon.
 	if _, err := os.Stat("/dev/full"); err == nil {
 		cmd := exec.CommandContext(within(t), program, "capture", "--socket", p.socket, "-w", "/dev/full")
-		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "no space left") {
+		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "no space left") || !strings.Contains(string(out), " frames, ") {
 			t.Errorf("%v: %s", err, out)
 		}
 		p.wants(t, 0, "ping -c 1 192.168.77.1", "1 received")
@@ -407,6 +410,30 @@ func TestCompletion(t *testing.T) {
 	for _, name := range []string{"ss", "ip", "ping", "nc", "nstat", "capture", "set", "reload", "stop", "check", "doctor", "version"} {
 		if status != 0 || !slices.ContainsFunc(strings.Split(out, "\n"), func(l string) bool { return strings.HasPrefix(l, name+"\t") }) {
 			t.Errorf("no %s among\n%s", name, out)
+		}
+	}
+}
+
+// TestCompleteValues: what follows is completed too, from a daemon if there is
+// one to ask.
+func TestCompleteValues(t *testing.T) {
+	p := start(t, needTAP(t), "-c", config(t, controlledConfig))
+	for _, c := range []struct {
+		args []string
+		want string // a line
+	}{
+		{[]string{"ss", "state", "est"}, "established"},
+		{[]string{"top", "--sort", ""}, "sendq"},
+		{[]string{"capture", "-Q", "i"}, "inout"},
+		{[]string{"capture", "-i", ""}, "tap0"},
+		{[]string{"set", "log"}, "log-level="},
+		{[]string{"set", "log-level=d"}, "log-level=debug"},
+		{[]string{"set", "accounting="}, "accounting=off"},
+		{[]string{"set", "net.ipv4.tcp_rm"}, "net.ipv4.tcp_rmem="},
+	} {
+		status, out, _ := p.ask(t, nil, append([]string{"__complete"}, c.args...)...)
+		if status != 0 || !slices.Contains(strings.Split(out, "\n"), c.want) {
+			t.Errorf("%q: no %q among\n%s", c.args, c.want, out)
 		}
 	}
 }

@@ -154,7 +154,7 @@ know (vlan, gateway, names of hosts) is refused.`,
 	fl.BoolVar(&lines, "json", false, "print each frame as a line of JSON")
 	socket := socketFlag(cmd)
 	cmd.RunE = asking(socket, func(ctx context.Context, c *client.Client, args []string) error {
-		o.Filter, o.JSON = args, lineJSON(cmd, &lines)
+		o.Filter, o.JSON, o.Errs = args, lineJSON(cmd, &lines), cmd.ErrOrStderr()
 		switch file {
 		case "":
 			return o.Print(ctx, c, cmd.OutOrStdout())
@@ -174,6 +174,8 @@ know (vlan, gateway, names of hosts) is refused.`,
 		}
 		return f.Close()
 	})
+	completeFlag(cmd, "interface", askingDaemon(socket, linkNames))
+	completeFlag(cmd, "direction", oneOf("in", "out", "inout"))
 	return cmd
 }
 

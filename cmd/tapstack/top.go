@@ -66,6 +66,8 @@ NO_COLOR in the environment there are no colours.`,
 		}
 		return top.Run(ctx, c, &o.Options)
 	})
+	cmd.ValidArgsFunction = completeFilter
+	completeFlag(cmd, "sort", oneOf(api.Sorts...))
 	return cmd
 }
 

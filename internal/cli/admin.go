@@ -84,7 +84,7 @@ func Reload(ctx context.Context, c *client.Client, asJSON func(any) error, w io.
 		fmt.Fprintf(w, "changed  %s\n", what)
 	}
 	for _, what := range r.Restart {
-		fmt.Fprintf(w, "restart  %s: differs in the file, and takes a restart\n", what)
+		fmt.Fprintf(w, "restart  %s\n", restartText(what))
 	}
 	if len(r.Changed)+len(r.Restart) == 0 {
 		fmt.Fprintln(w, "nothing differs")
@@ -118,4 +118,20 @@ func Events(ctx context.Context, c *client.Client, level string, asJSON func(any
 		return err
 	})
 	return unlessOver(ctx, err)
+}
+
+// restartText says of something that takes a restart how it differs, and why it
+// does if the daemon has said that.
+func restartText(what string) string {
+	name, why, _ := strings.Cut(what, ": ")
+	how := "differs in the file"
+	if n, ok := strings.CutSuffix(name, " (added)"); ok {
+		name, how = n, "is new in the file"
+	} else if n, ok := strings.CutSuffix(name, " (removed)"); ok {
+		name, how = n, "is no longer in the file"
+	}
+	if why != "" {
+		why = " (" + why + ")"
+	}
+	return name + ": " + how + ", and takes a restart" + why
 }

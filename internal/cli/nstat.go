@@ -33,13 +33,18 @@ func (o *Nstat) Run(ctx context.Context, c *client.Client, w io.Writer) error {
 		if err != nil {
 			return err
 		}
-		return o.print(w, nil, &st)
+		return o.show(w, nil, &st, 0)
 	}
 	var before *api.Stats
 	n := 0
+	var at time.Time
 	err := c.Watch(ctx, &api.WatchQuery{Interval: o.Interval}, func(st *api.Stats) error {
+		// By our own clock, which nobody sets, unlike that of st.Time.
+		now := time.Now()
+		elapsed := now.Sub(at)
+		at = now
 		if before != nil {
-			if err := o.print(w, before, st); err != nil {
+			if err := o.show(w, before, st, elapsed); err != nil {
 				return err
 			}
 			if n++; n == o.Count {
@@ -55,15 +60,14 @@ func (o *Nstat) Run(ctx context.Context, c *client.Client, w io.Writer) error {
 	return err
 }
 
-// print prints the counters of st, less what they were before; nil is nothing.
-func (o *Nstat) print(w io.Writer, before, st *api.Stats) error {
+// show prints the counters of st, less what they were an interval before; nil
+// is nothing.
+func (o *Nstat) show(w io.Writer, before, st *api.Stats, interval time.Duration) error {
 	was := make(map[string]uint64)
-	seconds := 0.0
 	if before != nil {
 		for _, c := range before.Counters {
 			was[c.Name] = c.Value
 		}
-		seconds = st.Time.Sub(before.Time).Seconds()
 	}
 	values := make(map[string]uint64)
 	for _, c := range st.Counters {
@@ -79,8 +83,8 @@ func (o *Nstat) print(w io.Writer, before, st *api.Stats) error {
 			continue
 		}
 		rate := "0.0"
-		if seconds > 0 && !c.Gauge {
-			rate = fmt.Sprintf("%.1f", float64(v)/seconds)
+		if interval > 0 && !c.Gauge {
+			rate = fmt.Sprintf("%.1f", float64(v)/interval.Seconds())
 		}
 		fmt.Fprintf(w, "%-32s%-16d%s\n", c.Name, v, rate)
 	}

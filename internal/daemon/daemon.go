@@ -91,7 +91,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	// After the services: they can be watched while they end.
 	defer end()
 	if d.Ready != nil {
-		d.Ready(&Ready{NICs: nics, Services: h.services.Addrs(), Proxies: h.proxies.Addrs(), Control: d.Config.Control.Path})
+		d.Ready(&Ready{NICs: nics, Services: h.services.Addrs(), Proxies: h.proxies.Addrs(), Control: d.Config.Control.Path, Metrics: d.Config.Metrics.Listen})
 	}
 	h.settled()
 	return h.serve(ctx, d.Reload)
@@ -154,7 +154,7 @@ func (h *instance) serve(ctx context.Context, reload <-chan struct{}) error {
 			_, _ = h.Reload() // which has logged how it went
 		case <-ctx.Done():
 			_ = h.manager.Stopping("closing connections") // it sees us end all the same
-			h.log.Info("ending: closing connections", "limit", h.drainTime())
+			h.log.Info("ending: closing connections", "limit", h.drainTime().String())
 			h.drain(ctx)
 			return nil
 		case <-h.stack.Done():

@@ -83,7 +83,9 @@ func (h *instance) startServices() (err error) {
 	if h.services, err = StartServices(h.stack, sc); err != nil {
 		return err
 	}
-	h.proxies = newProxies(h.stack, h.log, h.names, proxy.Kernel())
+	host := proxy.Kernel()
+	host.Descriptors = proxy.NewDescriptors(life.SpareDescriptors())
+	h.proxies = newProxies(h.stack, h.log, h.names, host)
 	h.proxies.SetAccounting(sc.Accounting)
 	h.warnOfPasswords(h.cfg)
 	h.proxies.relayed = func(service string, c *socketapi.TCPConn) { report(h.metrics.Ended, service, c) }

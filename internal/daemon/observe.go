@@ -178,8 +178,16 @@ func (h *instance) settled() {
 	h.mu.Lock()
 	nics := len(h.cfg.NICs)
 	h.mu.Unlock()
-	status := fmt.Sprintf("%d NICs, %d listeners", nics, len(h.services.Addrs())+len(h.proxies.Addrs()))
+	status := fmt.Sprintf("%s, %d listeners", counted(nics, "NIC"), len(h.services.Addrs())+len(h.proxies.Addrs()))
 	if err := h.manager.Ready(status); err != nil {
 		h.log.Warn("the service manager can not be told", "err", err)
 	}
+}
+
+// counted is a number with its noun.
+func counted(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
 }

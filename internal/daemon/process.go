@@ -181,8 +181,9 @@ func explainRead(err error) error {
 // needsRestart is what a change that takes a restart is called: after the drop
 // with why nothing else would help.
 func needsRestart(what, op, needs string) string {
-	if err := privilege.Check(op, needs); err != nil {
-		return what + ": " + err.Error()
+	var lacks *privilege.NeedsPrivilege
+	if errors.As(privilege.Check(op, needs), &lacks) {
+		return what + ": " + lacks.Reason() // in the file it is already
 	}
 	return what
 }

@@ -15,7 +15,8 @@ type Ready struct {
 	NICs     []NICConfig
 	Services []ServiceAddr
 	Proxies  []ProxyAddr
-	Control  string // the control socket's path, "" for none
+	Control  string         // the control socket's path, "" for none
+	Metrics  netip.AddrPort // invalid for none
 }
 
 // Print writes it for a human, with commands to try.
@@ -53,6 +54,9 @@ func (r *Ready) Print(w io.Writer) error {
 	}
 	if r.Control != "" {
 		fmt.Fprintf(t, "control\t%s\n", r.Control)
+	}
+	if r.Metrics.IsValid() {
+		fmt.Fprintf(t, "metrics\thttp://%s/metrics\n", r.Metrics)
 	}
 	fmt.Fprintf(t, "\ntry\n")
 	for _, line := range r.examples() {

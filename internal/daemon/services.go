@@ -202,7 +202,11 @@ func (s *Services) listenTCP(serve func(*conn) error) func(name, addr string) er
 				}
 				go func() {
 					err := serve(c)
-					s.log.Debug("connection served", "service", name, "peer", c.RemoteAddr(), "err", err)
+					log := s.log.With("service", name, "peer", c.RemoteAddr())
+					if err != nil {
+						log = log.With("err", err)
+					}
+					log.Debug("connection served")
 					c.finish()
 				}()
 			}

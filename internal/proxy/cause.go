@@ -26,7 +26,7 @@ const (
 	CauseRefused     Cause = "refused"     // the target's: ECONNREFUSED
 	CauseUnreachable Cause = "unreachable" // the target: EHOSTUNREACH, ENETUNREACH
 	CauseTimeout     Cause = "timeout"     // the target, or its name's server, does not answer
-	CauseExhausted   Cause = "exhausted"   // out of ports, descriptors or memory here
+	CauseExhausted   Cause = "exhausted"   // out of ports, descriptors (Network.Descriptors) or memory here
 	CauseFailed      Cause = "failed"      // dialling failed otherwise
 )
 

@@ -27,6 +27,11 @@ type Network struct {
 	// LookupNetIP finds the addresses of names in UDP datagrams of SOCKS5;
 	// DialContext looks up its own. nil: literal addresses only.
 	LookupNetIP func(ctx context.Context, network, host string) ([]netip.Addr, error)
+
+	// Descriptors bounds this network's connections, those of other services
+	// that have the same one included. It is for the kernel's: a stack's are
+	// no descriptors. nil: no bound.
+	Descriptors *Descriptors
 }
 
 // Kernel is the network of the host's own kernel.
@@ -80,6 +85,19 @@ func (n *Network) packets(ctx context.Context, address string) (packetConn, erro
 		return nil, fmt.Errorf("%T is no UDP socket that can be served from", c)
 	}
 	return pc, nil
+}
+
+// counted is packets for a socket that a client has us open.
+func (n *Network) counted(ctx context.Context, address string) (packetConn, error) {
+	if !n.Descriptors.take(1) {
+		return nil, refuse(CauseExhausted, errDescriptors)
+	}
+	c, err := n.packets(ctx, address)
+	if err != nil {
+		n.Descriptors.give(1)
+		return nil, err
+	}
+	return n.Descriptors.holdPackets(c), nil
 }
 
 var (

@@ -130,6 +130,13 @@ func (s *Service) admit(conn net.Conn) *session {
 		s.log.say(slog.LevelWarn, CauseLimit, "too many connections", slog.Int("limit", s.opt.Limits.Conns), slog.Any("client", conn.RemoteAddr()))
 		return nil
 	}
+	if !s.opt.Listen.Descriptors.take(1) {
+		reset(conn)
+		s.counts.over(false, CauseExhausted)
+		s.log.say(slog.LevelWarn, CauseExhausted, "connection refused", slog.Any("client", conn.RemoteAddr()), slog.Any("err", errDescriptors))
+		return nil
+	}
+	conn = s.opt.Listen.Descriptors.hold(conn)
 	c := &session{svc: s, client: conn, from: conn.RemoteAddr(), to: conn.LocalAddr()}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -148,13 +155,19 @@ func (s *Service) dial(ctx context.Context, network, address string) (net.Conn, 
 	if s.opt.Dial.DialContext == nil {
 		return nil, refuse(CauseFailed, errNoDial)
 	}
+	d := s.opt.Dial.Descriptors
+	if !d.take(dialling) {
+		return nil, refuse(CauseExhausted, errDescriptors)
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.opt.Limits.Dial)
 	defer cancel()
 	conn, err := s.opt.Dial.DialContext(ctx, network, address)
 	if err != nil {
+		d.give(dialling)
 		return nil, refuse(dialCause(err), err)
 	}
-	return conn, nil
+	d.give(dialling - 1)
+	return d.hold(conn), nil
 }
 
 // Addr is where the service listens, a *net.TCPAddr or *net.UDPAddr, with the

@@ -85,7 +85,11 @@ func (c *session) report(relayed bool, cause Cause, err error) {
 	if relayed {
 		level, msg = slog.LevelDebug, "connection ended"
 	}
-	c.svc.log.say(level, cause, msg, slog.Any("client", c.from), slog.Any("err", err))
+	attrs := []slog.Attr{slog.Any("client", c.from)}
+	if err != nil {
+		attrs = append(attrs, slog.Any("err", err))
+	}
+	c.svc.log.say(level, cause, msg, attrs...)
 }
 
 // hellos are the readers of handshakes: a client has one until it is relayed.

@@ -69,7 +69,8 @@ func (p *socks) associate(c *session, dst destination) error {
 		names: newRecent[string, *lookup](associationPeers),
 	}
 	if err := a.open(p); err != nil {
-		return p.deny(c, replyFor(err), refuse(dialCause(err), err))
+		err = refuse(dialCause(err), err)
+		return p.deny(c, replyFor(err), err)
 	}
 	defer a.near.Close()
 	defer a.far.Close()
@@ -83,11 +84,11 @@ func (p *socks) associate(c *session, dst destination) error {
 // at, one anywhere.
 func (a *association) open(p *socks) error {
 	local := addrPort(a.c.client.LocalAddr()).Addr()
-	near, err := p.opt.Listen.packets(p.fresh, netip.AddrPortFrom(local, 0).String())
+	near, err := p.opt.Listen.counted(p.fresh, netip.AddrPortFrom(local, 0).String())
 	if err != nil {
 		return err
 	}
-	far, err := p.opt.Dial.packets(p.fresh, ":0")
+	far, err := p.opt.Dial.counted(p.fresh, ":0")
 	if err != nil {
 		_ = near.Close()
 		return err

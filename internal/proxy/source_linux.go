@@ -27,7 +27,10 @@ type kernelSource struct {
 
 // kernelSource is nil for a connection that is none of the kernel's.
 func (c *session) kernelSource(src net.Conn, n *atomic.Uint64) io.Reader {
-	tc, ok := src.(*net.TCPConn)
+	tc, ok := src.(interface {
+		net.Conn
+		syscall.Conn
+	})
 	if !ok {
 		return nil
 	}
@@ -35,7 +38,7 @@ func (c *session) kernelSource(src net.Conn, n *atomic.Uint64) io.Reader {
 	if err != nil {
 		return nil // closed: Read says so
 	}
-	k := &kernelSource{burst: burst{c: c, conn: tc, n: n}, raw: raw}
+	k := &kernelSource{burst: burst{c: c, conn: src, n: n}, raw: raw}
 	k.look = k.probe
 	return k
 }

@@ -1,8 +1,11 @@
 package control
 
 import (
+	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -68,7 +71,7 @@ func (c *peerConn) Close() error {
 }
 
 // peerListener accepts as many as there may be, and a few more who are told
-// why not; the rest are closed.
+// why not: of those the oldest goes when another comes.
 type peerListener struct {
 	Listener
 	s *Server
@@ -76,30 +79,70 @@ type peerListener struct {
 
 // Accept implements net.Listener.
 func (l *peerListener) Accept() (net.Conn, error) {
-	for {
-		c, err := l.AcceptUnix()
-		if err != nil {
-			return nil, err
+	c, err := l.AcceptUnix()
+	if err != nil {
+		return nil, err
+	}
+	p := &peerConn{UnixConn: c}
+	cred, err := l.s.peer(c)
+	if err != nil {
+		l.s.log.Warn("control: a connection without credentials", "err", err)
+	} else {
+		p.access = l.s.accessOf(&cred)
+	}
+	if p.access == accessNone {
+		l.s.refused(&cred)
+		p.why = api.Errorf(http.StatusForbidden, "you may not use this control socket")
+	} else if !l.s.conns.take(p.access) {
+		p.access = accessNone
+		p.why = api.Errorf(http.StatusServiceUnavailable, "too busy: too many connections at once")
+	}
+	if p.why != nil {
+		p.done = func() { l.s.turned.remove(p) }
+		if old := l.s.turned.add(p); old != nil {
+			old.dismiss()
 		}
-		p := &peerConn{UnixConn: c}
-		cred, err := l.s.peer(c)
-		if err != nil {
-			l.s.log.Warn("control: a connection without credentials", "err", err)
-		} else {
-			p.access = l.s.accessOf(&cred)
-		}
-		if p.access == accessNone {
-			l.s.refused(&cred)
-			p.why = api.Errorf(http.StatusForbidden, "you may not use this control socket")
-		} else if !l.s.conns.take(p.access) {
-			p.access = accessNone
-			p.why = api.Errorf(http.StatusServiceUnavailable, "too many connections at once")
-		}
-		if p.why != nil && !l.s.conns.take(accessNone) {
-			c.Close()
-			continue
-		}
-		p.done = func() { l.s.conns.give(p.access) }
 		return p, nil
 	}
+	p.done = func() { l.s.conns.give(p.access) }
+	return p, nil
+}
+
+// turned are the connections that are only told why not, the oldest first. They
+// are served as the others are, so that a client hears it when it has asked;
+// one that is slow to ask keeps nobody else from hearing it.
+type turned struct {
+	mu    sync.Mutex
+	conns []*peerConn
+}
+
+// add enters one. If there are too many then, the oldest is taken out and
+// returned.
+func (t *turned) add(c *peerConn) (old *peerConn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.conns = append(t.conns, c)
+	if len(t.conns) > maxTurned {
+		old = t.conns[0]
+		t.conns = slices.Delete(t.conns, 0, 1)
+	}
+	return old
+}
+
+func (t *turned) remove(c *peerConn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.conns = slices.DeleteFunc(t.conns, func(o *peerConn) bool { return o == c })
+}
+
+// dismissTime is for who does not even take that; everybody else waits.
+const dismissTime = 10 * time.Millisecond
+
+// dismiss tells a client why not before it has asked, and closes.
+func (c *peerConn) dismiss() {
+	body, _ := json.Marshal(api.Failure{Error: *c.why}) // strings and numbers
+	_ = c.SetWriteDeadline(time.Now().Add(dismissTime))
+	_, _ = fmt.Fprintf(c, "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
+		c.why.Status, http.StatusText(c.why.Status), len(body), body)
+	_ = c.Close()
 }

@@ -71,6 +71,55 @@ func TestTooMany(t *testing.T) {
 	}
 }
 
+// TestTooBusy: however many connections say nothing, one more is told why it is
+// not served, and so is each that had to go for it.
+func TestTooBusy(t *testing.T) {
+	s := serve(t, newFake(), Access{Owner: owner}, root)
+	var silent []net.Conn
+	for range maxConns + 2*maxTurned {
+		c, err := net.Dial("unix", s.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+		silent = append(silent, c)
+	}
+	for range 3 {
+		status, answer := s.ask(t, "GET", "/v1/info", "")
+		if status != http.StatusServiceUnavailable || !strings.Contains(string(answer), "too busy") {
+			t.Errorf("%d %s", status, answer)
+		}
+	}
+	for _, c := range silent[maxConns : maxConns+maxTurned] {
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusServiceUnavailable || !strings.Contains(string(body), "too busy") {
+			t.Fatalf("%d %s, %v", resp.StatusCode, body, err)
+		}
+	}
+	for _, c := range silent {
+		c.Close()
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		if status, _ := s.ask(t, "GET", "/v1/info", ""); status == 200 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("for ever busy")
+		}
+	}
+	s.turned.mu.Lock()
+	defer s.turned.mu.Unlock()
+	if n := len(s.turned.conns); n > maxTurned {
+		t.Errorf("%d are turned away", n)
+	}
+}
+
 // TestStreamsEnd: a stream ends when its client goes, which makes room for
 // another; there are no more than there may be.
 func TestStreamsEnd(t *testing.T) {

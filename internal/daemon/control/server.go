@@ -25,6 +25,7 @@ type Server struct {
 
 	access  atomic.Pointer[Access]
 	conns   budget
+	turned  turned
 	streams budget
 	peer    func(*net.UnixConn) (Credentials, error)
 
@@ -46,7 +47,7 @@ func New(b Backend, a Access, logger *slog.Logger) *Server {
 	}
 	s := &Server{backend: b, log: logger, patience: writeTimeout, seen: make(map[uint32]struct{}), peer: peerOf}
 	s.access.Store(&a)
-	s.conns.max = [...]int{maxTurned, maxLookConns, maxConns}
+	s.conns.max = [...]int{0, maxLookConns, maxConns}
 	s.streams.max = [...]int{0, maxLookStreams, maxStreams}
 	s.ctx, s.end = context.WithCancel(context.Background())
 	s.routes = make(map[string]map[string]*route)

@@ -127,11 +127,16 @@ type NeedsPrivilege struct {
 
 // Error says what, why and what to do.
 func (e *NeedsPrivilege) Error() string {
+	return e.Reason() + ": put it into the configuration and restart"
+}
+
+// Reason says what and why.
+func (e *NeedsPrivilege) Reason() string {
 	text := e.Op + ": needs " + e.Needs + ", which this process has given up after its start"
 	if e.Err != nil {
 		text += fmt.Sprintf(" (%v)", e.Err)
 	}
-	return text + ": put it into the configuration and restart"
+	return text
 }
 
 // Unwrap gives the system's answer.
