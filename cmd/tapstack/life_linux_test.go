@@ -63,7 +63,7 @@ func TestServiceManager(t *testing.T) {
 	p := prepare(t, ns, "-c", config(t, controlledConfig))
 	p.Env = append(os.Environ(), "NOTIFY_SOCKET="+m.path, "WATCHDOG_USEC=100000")
 	p.begin(t)
-	m.hears("READY=1\nSTATUS=1 NICs, 4 listeners")
+	m.hears("READY=1\nSTATUS=1 NIC, 4 listeners")
 	p.isDropped(t)
 	for range 3 {
 		m.hears("WATCHDOG=1")

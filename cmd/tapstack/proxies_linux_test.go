@@ -76,7 +76,7 @@ func TestProxyPrograms(t *testing.T) {
 	if status, out, stderr := w.ask(t, strings.NewReader("by name"), "nc", "dns.example", "9000"); status != 0 || out != "by name" {
 		t.Errorf("nc: %d %q %s", status, out, stderr)
 	}
-	w.wants(t, 0, "check -c "+w.file, "good: 1 NICs, 3 services, 5 forwards and proxies")
+	w.wants(t, 0, "check -c "+w.file, "good: 1 NIC, 3 services, 5 forwards and proxies")
 }
 
 // TestReloadWhileTransferring: a forward comes, changes and goes, by signal and

@@ -333,5 +333,5 @@ func (c *Config) Summary() string {
 			services++
 		}
 	}
-	return fmt.Sprintf("%d NICs, %d services, %d forwards and proxies", len(c.NICs), services, len(c.proxies()))
+	return fmt.Sprintf("%s, %s, %d forwards and proxies", counted(len(c.NICs), "NIC"), counted(services, "service"), len(c.proxies()))
 }
