@@ -72,7 +72,7 @@ func parseFailure(path string, err error) *Result {
 func Run(s *script.Script, cfg *Config) *Result {
 	c := cfg.withDefaults()
 	if len(s.Events) == 0 {
-		return &Result{Path: s.File, Outcome: Fail, Reason: "nothing happens here: a script has at least one event"}
+		return &Result{Path: s.File, Outcome: Fail, Line: 1, Column: 1, Reason: "nothing happens here: a script has at least one event"}
 	}
 	if res := tooLong(s, c); res != nil {
 		return res
