@@ -118,8 +118,12 @@ func (so *Socket) readyStream(ep *tcp.Endpoint) Events {
 		}
 		return EventIn | EventOut | EventErr | EventHup | EventRdHup
 	case tcp.StateClose:
-		if st := engine.Read(ep); resetAfterFIN(&st) {
+		st := engine.Read(ep)
+		switch {
+		case resetAfterFIN(&st):
 			return EventIn | EventOut | EventErr | EventHup | EventRdHup
+		case !st.Snd.FinSent: // the stack has ended
+			return EventIn | EventOut | EventHup | EventRdHup
 		}
 		return EventIn | EventOut | EventHup | EventRdHup | EventAcked
 	case tcp.StateTimeWait:
@@ -134,6 +138,9 @@ func (so *Socket) readyOpen(ep *tcp.Endpoint) Events {
 	var ev Events
 	r := ep.Readiness(waiter.ReadableEvents | waiter.WritableEvents)
 	st, room := so.lookForRoom(ep, true)
+	if st.State == tcp.StateClose || st.State == tcp.StateError {
+		return so.readyStream(ep) // meanwhile: its buffer is empty for another reason
+	}
 	if so.blocked.Load() {
 		so.stuck() // for a Socket without waiting
 	}
