@@ -19,7 +19,7 @@ type pace struct {
 
 // After burst calls within a pause's time there is a pause.
 const (
-	burst     = 16
+	burst     = 4
 	pauseTime = time.Millisecond
 )
 

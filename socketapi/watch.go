@@ -122,7 +122,7 @@ func (so *Socket) unblocked(mask waiter.EventMask) bool {
 // holds on the sockets that it accepts. Switching it on again begins anew.
 //
 // It looks after every Read and Write, and after every segment received, which
-// costs about a microsecond; but when 16 of these have come within a millisecond,
+// costs about a microsecond; but when 4 of these have come within a millisecond,
 // not after those of the next. All counts of bytes and segments are exact; the
 // times of what happens within such a millisecond are exact to that, and zero
 // windows that are shorter may be counted as one.
