@@ -72,7 +72,7 @@ func TestSuiteFindsFiles(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "a", "x.pkt"), passive)
 	if err := syscall.Mkfifo(filepath.Join(dir, "pipe.pkt"), 0o600); err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	for link, to := range map[string]string{"a/up": "..", "self": "self", "zero.pkt": "/dev/zero", "y.pkt": "a/x.pkt", "gone.pkt": "nowhere", "folder.pkt": "a"} {
 		if err := os.Symlink(to, filepath.Join(dir, link)); err != nil {

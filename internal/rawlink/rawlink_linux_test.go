@@ -68,7 +68,7 @@ func TestBothWays(t *testing.T) {
 func TestOffloads(t *testing.T) {
 	near, far := open(t, 1500)
 	if o := near.Offloads(); !o.TSO4 {
-		t.Skipf("the kernel gives this TAP %q only", o)
+		netnstest.Skip(t, errors.New("the kernel gives this TAP only "+o.String()))
 	}
 	// IPv4 and TCP headers and 3000 bytes, in pieces of 1000.
 	f := frame(20+20+3000, 0)

@@ -44,7 +44,7 @@ func TestMapped(t *testing.T) {
 // In log mode everything goes on as without a filter, and every thread has one.
 func TestSeccompLog(t *testing.T) {
 	if err := askSeccomp(); err != nil {
-		t.Skip(err)
+		netnstest.Skip(t, err)
 	}
 	p := start(t, netnstest.Need(t), childConfig{Drop: &Config{Landlock: Off, Seccomp: Log}})
 	r := p.report()
