@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,10 +19,7 @@ func TestFewDescriptors(t *testing.T) {
 	ns := needTAP(t)
 	p := prepare(t, ns, "--nic", "tap0", "--address", "192.168.77.2/24", "--host", "192.168.77.1/24",
 		"--echo", ":7", "--socks5", "127.0.0.1:1080", "--log-level", "debug")
-	sh, err := exec.LookPath("sh")
-	if err != nil {
-		t.Fatal(err)
-	}
+	sh := needTool(t, "sh", "dash")
 	p.Args = append([]string{sh, "-c", `ulimit -n 64; exec "$0" "$@"`}, p.Args...)
 	p.Path = sh
 	p.begin(t)

@@ -149,7 +149,8 @@ func get(t testing.TB, c *http.Client, url string) (status int, body string) {
 	return resp.StatusCode, string(b)
 }
 
-// needTool is a program's path; without it the test ends.
+// needTool is a program's path; one that is not installed skips the test, or with
+// TAPSTACK_REQUIRE_TOOLS=1 fails it.
 func needTool(t testing.TB, name, pkg string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)

@@ -23,13 +23,7 @@ type terminal struct {
 // newTerminal runs a shell command on a screen of that size.
 func newTerminal(t testing.TB, width, height, command string) *terminal {
 	t.Helper()
-	path, err := exec.LookPath("tmux")
-	if err != nil {
-		if os.Getenv("TAPSTACK_REQUIRE_TOOLS") == "1" {
-			t.Fatalf("TAPSTACK_REQUIRE_TOOLS=1, but: %v", err)
-		}
-		t.Skip(err)
-	}
+	path := needTool(t, "tmux", "tmux")
 	dir, err := os.MkdirTemp("", "tapstack") // not t.TempDir: its name may be too long for a socket
 	if err != nil {
 		t.Fatal(err)
