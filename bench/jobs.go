@@ -109,6 +109,11 @@ func allJobs(congestions []string) []job {
 	for _, how := range []string{socketsDirect, socketsAccounting, socketsZeroCopy} {
 		again(condition{suffix: "_" + how, congestion: headline.congestion, own: headline.own, sockets: how}, tcpRx.name, tcpTx.name)
 	}
+	inTurns := headline
+	inTurns.sockets = socketsTurns
+	jobs = append(jobs,
+		job{metrics: []metric{layerRx, accountRx}, under: inTurns, run: layerCosts("turns in")},
+		job{metrics: []metric{layerTx, accountTx}, under: inTurns, run: layerCosts("turns out")})
 	for _, name := range congestions {
 		again(condition{suffix: "_" + name, congestion: name}, tcpRx.name, tcpTx.name)
 	}

@@ -40,4 +40,10 @@ var (
 	connectTx     = metric{"http_connect_tx", "Out by HTTP CONNECT, one flow", "Gbit/s", "higher", "tcp_tx"}
 	forwardRTT    = metric{"forward_rtt_p50_us", "Round trip through a forward, median", "µs", "lower", "rtt_p50_us"}
 	forwardMemory = metric{"forward_mem", "Process with all forwarded connections", "MB", "lower", ""}
+
+	// Of the time that a transfer takes (turns.go).
+	layerRx   = metric{"layer_cost_rx", "socketapi over the endpoint, in", "%", "lower", ""}
+	layerTx   = metric{"layer_cost_tx", "socketapi over the endpoint, out", "%", "lower", ""}
+	accountRx = metric{"account_cost_rx", "Accounting over none, in", "%", "lower", ""}
+	accountTx = metric{"account_cost_tx", "Accounting over none, out", "%", "lower", ""}
 )

@@ -51,6 +51,7 @@ const (
 	httpPort    = 80
 	holdPort    = 81   // accepts and keeps
 	visitPort   = 82   // a byte each way, and the first of visitPorts
+	turnPort    = 90   // and the next two: see turnWays
 	udpPort     = 5000 // both sides
 )
 

@@ -49,6 +49,8 @@ type answer struct {
 
 	Memory float64 // bytes
 
+	Costs []float64 `json:",omitempty"` // of "turns", in percent
+
 	Text string `json:",omitempty"` // a description
 }
 

@@ -29,6 +29,8 @@ func (p *peer) do(o order) (answer, error) {
 		return bulk(o, chargenPort, net.Conn.Read)
 	case "ping":
 		return ping(o)
+	case "turns in", "turns out":
+		return turns(o)
 	case "get":
 		return get(o)
 	case "visit":

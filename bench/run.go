@@ -74,7 +74,7 @@ func (j job) targets(cfg config) []string {
 // section is where in the report it goes.
 func (j job) section() section {
 	switch {
-	case j.under.suffix != "":
+	case j.under.suffix != "", j.under.sockets != "":
 		return otherwise
 	case j.under.through != "":
 		return relayed

@@ -84,6 +84,9 @@ func (s *sut) open(o order) (answer, error) {
 	}
 	err = errors.Join(err, s.listen(sutAddr(httpPort, false), func(l net.Listener) { _ = web.Serve(l) }))
 	err = errors.Join(err, s.listen(sutAddr(holdPort, false), s.hold))
+	if o.Sockets == socketsTurns {
+		err = errors.Join(err, s.serveTurns())
+	}
 	return answer{Text: s.network.Describe()}, err
 }
 

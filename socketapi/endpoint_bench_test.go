@@ -1,6 +1,7 @@
 package socketapi_test
 
 import (
+	"bytes"
 	"runtime"
 	"testing"
 
@@ -18,12 +19,13 @@ import (
 type bare struct {
 	ep   tcpip.Endpoint
 	wake chan struct{}
+	from bytes.Reader
 }
 
 func newBare(ep tcpip.Endpoint, q *waiter.Queue) *bare {
 	entry, wake := waiter.NewChannelEntry(waiter.AllEvents)
 	q.EventRegister(&entry)
-	return &bare{ep, wake}
+	return &bare{ep: ep, wake: wake}
 }
 
 func open(tb testing.TB, s *stack.Stack) *bare {

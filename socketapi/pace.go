@@ -14,13 +14,18 @@ import (
 type pace struct {
 	since tcpip.MonotonicTime // when the first of calls was made
 	calls int
-	timer tcpip.Timer // ends the pause; nil before the first
+	last  time.Duration // how long the last pause was; 0 since calls have come slowly
+	timer tcpip.Timer   // ends the pause; nil before the first
 }
 
-// After burst calls within a pause's time there is a pause.
+// After burst calls within firstPause there is a pause, as long as that, and if
+// that is so again at its end one twice as long, up to longestPause: the timer at
+// the end of a pause, and the goroutine that the runtime switches to for it,
+// cost more than the looks.
 const (
-	burst     = 4
-	pauseTime = time.Millisecond
+	burst        = 4
+	firstPause   = time.Millisecond
+	longestPause = 8 * time.Millisecond
 )
 
 // handled counts a call, and pauses if they come fast. The caller has nothing
@@ -31,16 +36,23 @@ func (p *pace) handled(so *Socket) {
 	}
 	clock := so.stack.Clock()
 	now := clock.NowMonotonic()
-	fast := now.Sub(p.since) < pauseTime
+	fast := now.Sub(p.since) < firstPause
 	p.since, p.calls = now, 0
 	if !fast {
+		p.last = 0
 		return
 	}
+	a := so.account.Load()
+	if a == nil {
+		return
+	}
+	a.Pause()
 	engine.WatchLocked(so.tcp(), nil)
+	p.last = min(max(2*p.last, firstPause), longestPause)
 	if p.timer == nil {
-		p.timer = clock.AfterFunc(pauseTime, so.resume)
+		p.timer = clock.AfterFunc(p.last, so.resume)
 	} else {
-		p.timer.Reset(pauseTime)
+		p.timer.Reset(p.last)
 	}
 }
 
@@ -54,8 +66,9 @@ func (so *Socket) resume() {
 		return
 	}
 	so.pace.since, so.pace.calls = so.stack.Clock().NowMonotonic(), 0
-	if what == watchAccount {
-		so.handled()
+	if a := so.account.Load(); a != nil {
+		a.Resume()
+		so.raiseHigh()
 	}
 	engine.WatchLocked(ep, so.handled)
 }

@@ -79,9 +79,7 @@ func (so *Socket) unwatch(what uint32) {
 func (so *Socket) handled() {
 	if a := so.account.Load(); a != nil {
 		a.Handled()
-		st := engine.ReadLocked(so.tcp())
-		raise(&so.sndHigh, st.Snd.Queued)
-		raise(&so.rcvHigh, st.Rcv.Queued)
+		so.raiseHigh()
 	}
 	what := so.watched.Load()
 	if what&watchProgress != 0 {
@@ -93,6 +91,14 @@ func (so *Socket) handled() {
 	if what == watchAccount {
 		so.pace.handled(so)
 	}
+}
+
+// raiseHigh keeps the high water of both buffers. The caller holds the
+// endpoint's lock.
+func (so *Socket) raiseHigh() {
+	st := engine.ReadLocked(so.tcp())
+	raise(&so.sndHigh, st.Snd.Queued)
+	raise(&so.rcvHigh, st.Rcv.Queued)
 }
 
 // stuck is called when a send finds no room. While its application waits for
@@ -122,9 +128,10 @@ func (so *Socket) unblocked(mask waiter.EventMask) bool {
 // holds on the sockets that it accepts. Switching it on again begins anew.
 //
 // It looks after every Read and Write, and after every segment received, which
-// costs about a microsecond; but when 4 of these have come within a millisecond,
-// not after those of the next. All counts of bytes and segments are exact; the
-// times of what happens within such a millisecond are exact to that, and zero
+// costs about a microsecond; but when 4 segments have come within a millisecond,
+// after nothing in the next, and while they go on coming so fast in up to eight.
+// All counts of bytes and segments are exact; the time of such a pause is charged
+// half to what was found before it and half to what is found after, and zero
 // windows that are shorter may be counted as one.
 //
 // Errors: ENOPROTOOPT for what is no stream; net.ErrClosed.

@@ -23,6 +23,9 @@ import (
 //	somebody asks               Holdup
 //	the connection is gone      NotifyEvent, called by the waiter queue
 //
+// and none of the first three between Pause and Resume: the time between is
+// charged half to what was found before, half to what is found after.
+//
 // What a timer sends is no event (see [Watch]); it is noticed with the answer.
 // Everything is computed from what is found, not from what callers report: an
 // event too few blurs a boundary and unbalances nothing.
@@ -40,9 +43,11 @@ type Account struct {
 	gone   atomic.Pointer[tcpip.MonotonicTime] // when NotifyEvent was called
 	device atomic.Int64                        // ns that DeviceWaited was told and step has not charged
 
+	waiting atomic.Bool // a writer waits for room
+	paused  atomic.Bool // set with ep's lock held
+
 	last    tcpip.MonotonicTime // of the last event
 	seen    sample              // what the last event found
-	waiting bool                // a writer waits for room
 	stopped bool
 
 	h     holdup.Report // what is counted; report adds the rest
@@ -108,22 +113,33 @@ func AccountOf(ep *tcp.Endpoint) *Account {
 // this is for the function given to [Watch].
 func (a *Account) Handled() { a.step() }
 
+// Pause has the account look at nothing until Resume, but for whoever asks. The
+// caller holds ep's lock, and does not call Handled meanwhile.
+func (a *Account) Pause() { a.paused.Store(true) }
+
+// Resume ends a pause, with an event. The caller holds ep's lock.
+func (a *Account) Resume() {
+	a.step()
+	a.paused.Store(false)
+}
+
 // Touch is the event after a Write, Read, CloseWrite or Close of ours. It takes
-// ep's lock.
+// ep's lock, but not in a pause.
 func (a *Account) Touch() {
+	if a.paused.Load() {
+		return
+	}
 	lock(a.ep)
 	a.step()
 	unlock(a.ep)
 }
 
 // WriterWaits tells that a writer begins to wait for room in the send buffer,
-// or waits no longer. It takes ep's lock. Of several writers the last word
-// counts.
+// or waits no longer. It takes ep's lock, but not in a pause. Of several writers
+// the last word counts.
 func (a *Account) WriterWaits(waits bool) {
-	lock(a.ep)
-	defer unlock(a.ep)
-	a.waiting = waits // step charges to what seen has
-	a.step()
+	a.waiting.Store(waits) // step charges to what seen has
+	a.Touch()
 }
 
 // DeviceWaited tells that a packet of this connection has kept its writer in
@@ -187,7 +203,12 @@ func (a *Account) step() {
 	}
 	dt := now.Sub(a.last)
 	found := a.look(&st)
-	a.charge(dt)
+	if a.paused.Load() && !ended {
+		a.charge(&a.seen, dt/2)
+		a.charge(&found, dt-dt/2)
+	} else {
+		a.charge(&a.seen, dt)
+	}
 	a.zeroWindows(dt, &found)
 	a.last = now
 	if ended {
@@ -213,21 +234,21 @@ func over(s tcp.EndpointState) bool {
 	return s == tcp.StateClose || s == tcp.StateError || s == tcp.StateTimeWait
 }
 
-// charge books dt to what has held since the last event.
-func (a *Account) charge(dt time.Duration) {
+// charge books dt to what has held for so long.
+func (a *Account) charge(held *sample, dt time.Duration) {
 	// What the device took beyond dt was beside it: a packet that waited for
 	// its neighbour is written by somebody else. It stays for the next.
 	device := min(time.Duration(a.device.Load()), dt)
 	a.device.Add(-int64(device))
 	a.times[holdup.DeviceLimited] += device
-	a.times[a.seen.limit] += dt - device
+	a.times[held.limit] += dt - device
 	a.h.Watched += dt
-	if a.seen.busy {
+	if held.busy {
 		a.h.Busy += dt
 	}
-	a.unsent += float64(a.seen.unsent) * float64(dt)
-	a.unacked += float64(a.seen.inFlight) * float64(dt)
-	a.unread += float64(a.seen.unread) * float64(dt)
+	a.unsent += float64(held.unsent) * float64(dt)
+	a.unacked += float64(held.inFlight) * float64(dt)
+	a.unread += float64(held.unread) * float64(dt)
 }
 
 // zeroWindows keeps the episodes of both windows, dt after the last event.
@@ -296,7 +317,7 @@ func (a *Account) limit(st *State) holdup.Limit {
 	switch {
 	case !st.Synchronized:
 		return holdup.OtherLimited
-	case s.Unsent == 0 && a.waiting:
+	case s.Unsent == 0 && a.waiting.Load():
 		return holdup.SndbufLimited
 	case s.Unsent == 0:
 		return holdup.AppLimited
