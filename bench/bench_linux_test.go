@@ -32,8 +32,8 @@ func TestRun(t *testing.T) {
 		netnstest.Skip(t, err)
 	}
 	cfg := config{
-		rounds: 1, warm: 50 * time.Millisecond, span: 50 * time.Millisecond, idle: 50 * time.Millisecond, conns: 50,
-		only: regexp.MustCompile(`^([a-z]+_[rt]x|rtt_p.._us|http_rps|conn_rate|udp_.*|mem_.*|idle_cpu|tcp_rx_v6|forward_.*|http_connect_tx)$`), targets: targets, out: t.TempDir(), verbose: testing.Verbose(),
+		rounds: 1, warm: 50 * time.Millisecond, span: 50 * time.Millisecond, idle: 50 * time.Millisecond, conns: 50, turn: 1 << 20,
+		only: regexp.MustCompile(`^([a-z]+_[rt]x|rtt_p.._us|http_rps|conn_rate|udp_.*|mem_.*|idle_cpu|tcp_rx_v6|forward_.*|http_connect_tx|[a-z]+_cost_[rt]x)$`), targets: targets, out: t.TempDir(), verbose: testing.Verbose(),
 	}
 	var rep *report
 	err := ns.Do(func() (err error) { rep, err = run(t.Context(), cfg, io.Discard); return err })
@@ -186,6 +186,7 @@ func TestWorkloadNames(t *testing.T) {
 		"mem_per_conn", "cpu_per_gb_rx", "cpu_per_gb_tx", "idle_cpu", "tcp_rx_unpinned", "tcp_tx_bbr",
 		"forward_rx", "forward_tx", "socks5_rx", "socks5_tx", "http_connect_rx", "http_connect_tx", "forward_rtt_p50_us",
 		"forward_rtt_p50_us_nospin", "forward_mem",
+		"layer_cost_rx", "layer_cost_tx", "account_cost_rx", "account_cost_tx",
 	} {
 		if !have[name] {
 			t.Errorf("no workload %s", name)

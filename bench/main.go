@@ -43,6 +43,7 @@ type config struct {
 	warm    time.Duration
 	idle    time.Duration // of idle_cpu
 	conns   int           // of mem_per_conn
+	turn    int           // bytes, of layer_cost and account_cost
 	only    *regexp.Regexp
 	targets []string
 	out     string // folder
@@ -98,7 +99,7 @@ func mainErr(cfg config) error {
 }
 
 func parseFlags(args []string, w io.Writer) (config, error) {
-	cfg := config{warm: 250 * time.Millisecond, idle: 3 * time.Second}
+	cfg := config{warm: 250 * time.Millisecond, idle: 3 * time.Second, turn: turnSize}
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.SetOutput(w)
 	fs.IntVar(&cfg.rounds, "rounds", 5, "how often everything is measured; the table shows medians")

@@ -30,7 +30,7 @@ type order struct {
 	Warm, Span time.Duration
 
 	V6 bool `json:",omitempty"`
-	N  int  `json:",omitempty"` // flows or connections, or datagrams a call
+	N  int  `json:",omitempty"` // flows or connections, datagrams a call, or bytes a turn
 
 	File string `json:",omitempty"` // of "start profile"
 }

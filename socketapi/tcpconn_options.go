@@ -115,7 +115,7 @@ func (c *TCPConn) SetWriteBuffer(n int) error { return c.set(setting{option: SO_
 
 // SetReadLowWater makes Read wait, and the socket be readable, only with n
 // bytes in the receive buffer, or the end of the stream (SO_RCVLOWAT). It is
-// clamped to what the buffer can hold. Errors: net.ErrClosed after Close.
+// clamped to what the buffer can hold; below 0 it is all of that, 0 is 1. Errors: net.ErrClosed after Close.
 func (c *TCPConn) SetReadLowWater(n int) error { return c.set(setting{option: SO_RCVLOWAT, value: n}) }
 
 // SetWriteLowWater makes Write take bytes, and the socket be writable, only
