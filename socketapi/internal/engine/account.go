@@ -114,7 +114,7 @@ func AccountOf(ep *tcp.Endpoint) *Account {
 func (a *Account) Handled() { a.step() }
 
 // Pause has the account look at nothing until Resume, but for whoever asks. The
-// caller holds ep's lock, and does not call Handled meanwhile.
+// caller holds ep's lock; Handled meanwhile is somebody who asks.
 func (a *Account) Pause() { a.paused.Store(true) }
 
 // Resume ends a pause, with an event. The caller holds ep's lock.
